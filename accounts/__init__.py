@@ -1,0 +1,1 @@
+"""Who the users are and how they prove it."""

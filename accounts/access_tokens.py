@@ -1,0 +1,101 @@
+"""Access tokens: what a JWT of ours claims, how it is signed, and how one signs in with it."""
+
+from typing import Any
+from uuid import UUID
+
+import jwt
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts import keys, sessions
+from accounts.errors import TokenNotValid
+from accounts.models import Session, User
+
+ALGORITHM = "ES256"
+TYPE = "at+jwt"  # RFC 9068, section 2.1
+REQUIRED_CLAIMS = ["iss", "aud", "sub", "sid", "jti", "iat", "exp", "token_type"]
+
+
+class KeyRingBackend:
+    """Signs with the newest key of the ring and checks with any of it, and with nothing else (RFC 8725)."""
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        key = keys.signing_key()
+        return jwt.encode(payload, key.private, ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
+
+    def decode(self, token: str, verify: bool = True) -> dict[str, Any]:
+        """The claims of a token. Raises TokenNotValid; `verify=False` is refused, as nobody needs it."""
+        if not verify:
+            raise ValueError("an access token is never read unchecked")
+        try:
+            return self._decode(token)
+        except (jwt.PyJWTError, ValueError) as fault:
+            raise TokenNotValid from fault
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        header = jwt.get_unverified_header(token)
+        key = keys.find(header.get("kid"))
+        if key is None or header.get("typ") != TYPE or header.get("alg") != ALGORITHM:
+            raise TokenNotValid
+        return jwt.decode(
+            token,
+            key.public,
+            algorithms=[ALGORITHM],
+            audience=settings.PUBLIC_URL,
+            issuer=settings.PUBLIC_URL,
+            options={"require": REQUIRED_CLAIMS, "verify_iat": False, "strict_aud": True},
+        )
+
+
+class SessionAccessToken(AccessToken):
+    """SimpleJWT's access token, signed with the key ring and bound to a session."""
+
+    @property
+    def lifetime(self) -> Any:  # type: ignore[override]
+        return settings.ACCESS_TOKEN_LIFETIME
+
+    def get_token_backend(self) -> Any:
+        return KeyRingBackend()
+
+    def verify(self) -> None:
+        """What PyJWT does not check: the kind of the token, and that it was not issued in the future."""
+        latest = timezone.now() + keys.CLOCK_SKEW
+        if self["token_type"] != self.token_type or self["iat"] > latest.timestamp():
+            raise TokenNotValid
+
+
+def issue(session: Session) -> str:
+    """An access token of the session, with what its user is and may at this moment."""
+    user = session.user
+    token = SessionAccessToken()
+    token.payload |= {
+        "iss": settings.PUBLIC_URL,
+        "aud": settings.PUBLIC_URL,
+        "sub": str(user.pk),
+        "sid": str(session.pk),
+        "email": user.email,
+        "email_verified": user.email_verified,
+        "role": user.role.name,
+        "permissions": user.permissions,
+    }
+    return str(token)
+
+
+def check(token: str) -> Session:
+    """The living session of a valid access token, with its user. Raises TokenNotValid."""
+    claims = SessionAccessToken(token)  # type: ignore[arg-type]
+    return sessions.find(UUID(claims["sid"]), UUID(claims["sub"]))
+
+
+class SessionJWTAuthentication(JWTAuthentication):
+    """Signs a request in with `Authorization: Bearer`; `request.auth` is the session."""
+
+    def authenticate(self, request: Request) -> tuple[User, Session] | None:  # type: ignore[override]
+        scheme, _space, token = request.headers.get("Authorization", "").strip().partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        session = check(token.strip())
+        return session.user, session

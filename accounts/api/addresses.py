@@ -1,0 +1,46 @@
+"""Moving to another address."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import addresses_change
+from accounts.api.base import ApiView, OpenMixin, read
+from accounts.api.fields import AddressField, PasswordField
+from accounts.api.registration import TokenInput
+from accounts.api.schema import SIGNED_IN, operation
+from accounts.api.shapes import DetailShape
+
+
+class ChangeAddressInput(serializers.Serializer[Any]):
+    new_email = AddressField()
+    current_password = PasswordField(max_length=1024)
+
+
+class ChangeAddressView(ApiView):
+    @operation(
+        "Ask for another address",
+        description="A link goes to the new address, a notice to the old one.",
+        request=ChangeAddressInput,
+        success=(202, DetailShape),
+        refusals=[*SIGNED_IN, "throttled", "overloaded"],
+        example={"new_email": "ana.garcia@example.com", "current_password": "correct horse battery staple"},
+    )
+    def post(self, request: Request) -> Response:
+        addresses_change.request(request.user, **read(ChangeAddressInput, request))
+        return Response({"detail": _("Please follow the link that we have sent to the new address.")}, 202)
+
+
+class ConfirmAddressView(OpenMixin, ApiView):
+    @operation(
+        "Confirm another address",
+        request=TokenInput,
+        refusals=["invalid_token", "throttled"],
+        example={"token": "the token of the mailed link"},
+    )
+    def post(self, request: Request) -> Response:
+        addresses_change.confirm(read(TokenInput, request)["token"])
+        return Response(status=204)

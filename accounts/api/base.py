@@ -1,0 +1,31 @@
+"""What all views have in common: in which order a request is judged, and how its input is read."""
+
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+
+class ApiView(APIView):
+    """Refuses a method that does not exist before it asks who is there."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if not hasattr(self, (request.method or "").lower()):
+            self.http_method_not_allowed(request)
+        super().initial(request, *args, **kwargs)
+
+
+class OpenMixin:
+    """For those who have no account yet or are not signed in; a stale Authorization header does no harm."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+
+def read(serializer: type[Serializer[Any]], request: Request, **options: Any) -> dict[str, Any]:
+    """The checked input of a request. Raises ValidationError."""
+    checked = serializer(data=request.data, **options)
+    checked.is_valid(raise_exception=True)
+    data: dict[str, Any] = checked.validated_data
+    return data

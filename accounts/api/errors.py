@@ -1,0 +1,112 @@
+"""Every refusal as a problem document (RFC 9457), whoever raised it."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils.translation import gettext_lazy as _
+from drf_standardized_errors.formatter import flatten_errors
+from drf_standardized_errors.handler import ExceptionHandler
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from accounts import origin
+from accounts.errors import AccountError, InvalidInput
+
+CONTENT_TYPE = "application/problem+json"
+CHALLENGE = "Bearer"
+SECOND = timedelta(seconds=1)
+
+TITLES = {
+    "validation_error": _("Invalid input"),
+    "parse_error": _("Malformed request"),
+    "not_authenticated": _("Not signed in"),
+    "permission_denied": _("Permission denied"),
+    "not_found": _("Not found"),
+    "method_not_allowed": _("Method not allowed"),
+    "not_acceptable": _("Not acceptable"),
+    "payload_too_large": _("Payload too large"),
+    "unsupported_media_type": _("Unsupported media type"),
+    "server_error": _("Internal error"),
+}
+DETAILS = {
+    "validation_error": _("Some of the input cannot be taken; see errors."),
+    "server_error": _("Something went wrong on our side. The request id helps us to find it."),
+}
+
+
+class Refusal(exceptions.APIException):
+    """An AccountError on its way through REST framework."""
+
+    def __init__(self, error: AccountError) -> None:
+        super().__init__(str(error.detail), error.code)
+        self.error = error
+        self.status_code = error.status
+
+
+class ProblemHandler(ExceptionHandler):
+    """Makes the answer of an exception; what is not one of ours or of REST framework's is a 500 and is logged."""
+
+    def convert_known_exceptions(self, exc: Exception) -> Exception:
+        if isinstance(exc, AccountError):
+            return Refusal(exc)
+        return super().convert_known_exceptions(exc)
+
+    def format_exception(self, exc: exceptions.APIException) -> dict[str, Any]:
+        if isinstance(exc, Refusal):
+            error = exc.error
+            return problem(error.code, error.status, str(error.title), str(error.detail), _faults(error))
+        if isinstance(exc, exceptions.ValidationError):
+            faults = [_error(one.attr, one.code, one.detail) for one in flatten_errors(exc.detail)]
+            return problem("validation_error", 400, errors=faults)
+        code = "server_error" if exc.status_code >= 500 else str(exc.get_codes())
+        return problem(code, exc.status_code, detail=DETAILS.get(code) or str(exc.detail))
+
+    def get_response(self, exc: exceptions.APIException, data: dict[str, Any]) -> Response:
+        return Response(data, exc.status_code, headers=self.get_headers(exc), content_type=CONTENT_TYPE)
+
+    def get_headers(self, exc: exceptions.APIException) -> dict[str, str]:
+        headers: dict[str, str] = super().get_headers(exc)
+        if exc.status_code == 401:
+            headers["WWW-Authenticate"] = CHALLENGE
+        if isinstance(exc, Refusal) and exc.error.retry_after is not None:
+            headers["Retry-After"] = str(max(1, -(-exc.error.retry_after // SECOND)))
+        return headers
+
+
+def handle(exc: Exception, context: Any) -> Response | None:
+    """REST framework's EXCEPTION_HANDLER."""
+    return ProblemHandler(exc, context).run()
+
+
+def problem(
+    code: str, status: int, title: str = "", detail: str = "", errors: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The document; texts are in the language of the request."""
+    document = {
+        "type": f"{settings.PUBLIC_URL}/problems/{code}",
+        "title": title or str(TITLES.get(code, code)),
+        "status": status,
+        "detail": str(detail or DETAILS.get(code, "")),
+        "code": code,
+        "instance": origin.current.get().request_id,
+    }
+    return document | ({"errors": errors} if errors else {})
+
+
+def problem_response(code: str, status: int, detail: str = "") -> HttpResponse:
+    """The document as an answer of Django, for what REST framework never sees."""
+    body = json.dumps(problem(code, status, detail=detail), ensure_ascii=False)
+    return HttpResponse(body, content_type=CONTENT_TYPE, status=status)
+
+
+def _faults(error: AccountError) -> list[dict[str, Any]] | None:
+    if isinstance(error, InvalidInput):
+        return [_error(field, code, str(detail)) for field, code, detail in error.faults]
+    return None
+
+
+def _error(field: str | None, code: str, detail: str) -> dict[str, Any]:
+    return {"field": None if field == "non_field_errors" else field, "code": code, "detail": detail}

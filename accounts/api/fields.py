@@ -1,0 +1,125 @@
+"""The kinds of input that several requests share."""
+
+import json
+import re
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from accounts import roles
+from accounts.addresses import ADDRESS_LENGTH, canonical_email
+from accounts.models import Role
+from accounts.models.user import METADATA_BYTES
+from accounts.password_policy import MAX_LENGTH
+
+LOCALES = [("en", "English"), ("es", "Español")]
+TOKEN_LENGTH = 1024
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")  # which PostgreSQL's jsonb refuses
+
+
+class AddressField(serializers.CharField):
+    """A mail address as its owner writes it."""
+
+    default_error_messages = {"invalid": _("Enter a valid email address.")}  # noqa: RUF012
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=ADDRESS_LENGTH, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        address: str = super().to_internal_value(data)
+        try:
+            canonical_email(address)
+        except ValueError:
+            self.fail("invalid")
+        return address
+
+
+class PasswordField(serializers.CharField):
+    """A password, to the letter: spaces at its ends belong to it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(trim_whitespace=False, write_only=True, style={"input_type": "password"}, **options)
+
+
+class NewPasswordField(PasswordField):
+    """A password that is going to be one; how good it is, the policy says."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=MAX_LENGTH, **options)
+
+
+class TokenField(serializers.CharField):
+    """A token as it was handed out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=TOKEN_LENGTH, write_only=True, **options)
+
+
+class FullNameField(serializers.CharField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=150, allow_blank=True, required=False, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        name: str = super().to_internal_value(data)
+        if not name.isprintable():
+            raise serializers.ValidationError(_("A name has no control characters."), code="invalid")
+        return name
+
+
+class LocaleField(serializers.ChoiceField):
+    """One of the languages, or null for somebody who chose none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=LOCALES, allow_null=True, required=False, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        return str(super().to_internal_value(data))
+
+    def to_representation(self, value: Any) -> str | None:
+        return value or None
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        return "" if value is None else value
+
+
+class MetadataField(serializers.DictField):
+    """A JSON object of at most 16 KiB, for the application's own use."""
+
+    default_error_messages = {  # noqa: RUF012
+        "too_large": _("Metadata takes at most 16 KiB of JSON."),
+        "invalid_text": _("Metadata holds a character that no database can store."),
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        metadata: dict[str, Any] = super().to_internal_value(data)
+        try:
+            encoded = json.dumps(metadata, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            self.fail("invalid_text")
+        if len(encoded) > METADATA_BYTES:
+            self.fail("too_large")
+        if _ESCAPED_NUL.search(encoded):
+            self.fail("invalid_text")
+        return metadata
+
+
+class RoleField(serializers.SlugRelatedField[Role]):
+    """A role by its name."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(slug_field="name", queryset=Role.objects.all(), **options)
+
+
+class PermissionField(serializers.CharField):
+    """A permission of ours or of the operator's own applications."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=roles.PERMISSION_LENGTH, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        name: str = super().to_internal_value(data)
+        if not roles.is_permission(name):
+            raise serializers.ValidationError(_("There is no such permission."), code="invalid")
+        return name

@@ -1,0 +1,164 @@
+"""Pages that cost the same wherever they are: a cursor says after which row a page begins (keyset pagination)."""
+
+import base64
+import json
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db.models import F, Model, Q, QuerySet
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+
+
+class Cursor(NamedTuple):
+    """The row beside which a page lies: its sort value, its id, and whether the page comes before it."""
+
+    ordering: str
+    value: Any
+    pk: str
+    is_before: bool
+
+    def encode(self) -> str:
+        return base64.urlsafe_b64encode(json.dumps(self, default=str).encode()).rstrip(b"=").decode("ascii")
+
+    @classmethod
+    def decode(cls, text: str) -> "Cursor":
+        """Raises ValueError."""
+        fields = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        kinds = (str, str | None, str, bool)
+        if not isinstance(fields, list) or len(fields) != 4 or not all(map(isinstance, fields, kinds)):
+            raise ValueError("not a cursor")
+        return cls(*fields)
+
+
+class KeysetPagination(BasePagination):
+    """`cursor`, `page_size`, `ordering` and `count` of the query; the view names its `orderings`, the first by default.
+
+    An ordering is a name and the column that it sorts by; ids grow with time, so that they stand for the creation.
+    """
+
+    def paginate_queryset(
+        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+    ) -> list[Any]:
+        self.request = request
+        self.total = queryset.count() if request.query_params.get("count") == "true" else None
+        orderings: dict[str, str] = getattr(view, "orderings", {"created_at": "id"})
+        self.ordering = self._ordering(orderings)
+        self.column = orderings[self.ordering.lstrip("-")]
+        self.cursor = self._cursor()
+        size = self._page_size()
+        rows = list(self._rows(queryset)[: size + 1])
+        self.has_more, self.page = len(rows) > size, rows[:size]
+        if self.cursor and self.cursor.is_before:
+            self.page.reverse()
+        return self.page
+
+    def get_paginated_response(self, data: Any) -> Response:
+        page = {"next": self._next(), "previous": self._previous(), "results": data}
+        return Response(page if self.total is None else {"count": self.total, **page})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": ["string", "null"], "format": "uri"}
+        properties = {"next": link, "previous": link, "count": {"type": "integer"}, "results": schema}
+        return {"type": "object", "required": ["next", "previous", "results"], "properties": properties}
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        orderings: dict[str, str] = getattr(view, "orderings", {"created_at": "id"})
+        names = [sign + name for name in orderings for sign in ("", "-")]
+        return [
+            _parameter("cursor", {"type": "string"}, "Where the page begins; taken from `next` or `previous`."),
+            _parameter("page_size", {"type": "integer", "minimum": 1}, "50 unless told; more than 200 count as 200."),
+            _parameter("ordering", {"type": "string", "enum": names}, "`-` stands for the newest or last first."),
+            _parameter("count", {"type": "boolean"}, "Whether to count all results, which takes longer."),
+        ]
+
+    def _ordering(self, orderings: dict[str, str]) -> str:
+        ordering = self.request.query_params.get("ordering") or f"-{next(iter(orderings))}"
+        if ordering.removeprefix("-") not in orderings:
+            raise ValidationError({"ordering": [_("The results cannot be ordered by this.")]})
+        return ordering
+
+    def _page_size(self) -> int:
+        text = self.request.query_params.get("page_size") or str(PAGE_SIZE)
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
+            raise ValidationError({"page_size": [_("Enter a number of at least 1.")]})
+        return min(int(text), MAX_PAGE_SIZE)
+
+    def _cursor(self) -> Cursor | None:
+        text = self.request.query_params.get("cursor")
+        if not text:
+            return None
+        try:
+            cursor = Cursor.decode(text)
+        except ValueError as fault:
+            raise _invalid_cursor() from fault
+        if cursor.ordering != self.ordering:
+            raise _invalid_cursor()
+        return cursor
+
+    def _rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        is_descending = self.ordering.startswith("-")
+        if self.cursor:
+            is_descending ^= self.cursor.is_before
+            queryset = self._beyond(queryset, self.cursor, is_descending)
+        columns = [self.column] if self.column == "id" else [self.column, "id"]
+        if is_descending:
+            return queryset.order_by(*(F(column).desc(nulls_last=_may_be_null(queryset, column)) for column in columns))
+        return queryset.order_by(*(F(column).asc(nulls_first=_may_be_null(queryset, column)) for column in columns))
+
+    def _beyond(self, queryset: QuerySet[Any], cursor: Cursor, is_descending: bool) -> QuerySet[Any]:
+        """The rows after the cursor's; a value that is missing counts as the smallest."""
+        side = "lt" if is_descending else "gt"
+        try:
+            beyond = Q(**{f"id__{side}": UUID(cursor.pk)})
+            if self.column != "id":
+                value = queryset.model._meta.get_field(self.column).to_python(cursor.value)
+                beyond = self._beyond_value(value, beyond, side)
+        except (ValueError, DjangoValidationError) as fault:
+            raise _invalid_cursor() from fault
+        return queryset.filter(beyond)
+
+    def _beyond_value(self, value: Any, beyond_id: Q, side: str) -> Q:
+        is_missing = Q(**{f"{self.column}__isnull": True})
+        if value is None:
+            return is_missing & beyond_id if side == "lt" else (is_missing & beyond_id) | ~is_missing
+        beyond = Q(**{f"{self.column}__{side}": value}) | (Q(**{self.column: value}) & beyond_id)
+        return beyond | is_missing if side == "lt" else beyond
+
+    def _next(self) -> str | None:
+        came_backwards = self.cursor is not None and self.cursor.is_before
+        return self._link(self.page[-1], is_before=False) if self.page and (came_backwards or self.has_more) else None
+
+    def _previous(self) -> str | None:
+        came_backwards = self.cursor is not None and self.cursor.is_before
+        has_previous = self.has_more if came_backwards else self.cursor is not None
+        return self._link(self.page[0], is_before=True) if self.page and has_previous else None
+
+    def _link(self, row: Model, *, is_before: bool) -> str:
+        """Built on PUBLIC_URL: the Host header is the client's to write."""
+        value = None if self.column == "id" else getattr(row, self.column)
+        cursor = Cursor(self.ordering, value if value is None else str(value), str(row.pk), is_before)
+        query = {**self.request.query_params.dict(), "cursor": cursor.encode()}
+        return f"{settings.PUBLIC_URL}{self.request.path}?{urlencode(query)}"
+
+
+def _invalid_cursor() -> ValidationError:
+    return ValidationError({"cursor": [_("This cursor is not valid.")]})
+
+
+def _may_be_null(queryset: QuerySet[Any], column: str) -> bool | None:
+    return queryset.model._meta.get_field(column).null or None
+
+
+def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}

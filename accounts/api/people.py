@@ -1,0 +1,62 @@
+"""Views about people: whom a path means, and who may know of them."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.api.base import ApiView
+from accounts.api.pagination import KeysetPagination
+from accounts.api.permissions import HoldsPermission
+from accounts.models import User
+
+MYSELF = "me"
+
+
+class Listing(ApiView, GenericViewSet[Any]):
+    """Pages of what the filters leave."""
+
+    permission_classes = (HoldsPermission,)
+    pagination_class = KeysetPagination
+    filter_backends = (DjangoFilterBackend,)
+
+    def page_of(self, rows: QuerySet[Any], shape: type[BaseSerializer[Any]]) -> Response:
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(shape(page, many=True, context=self.get_serializer_context()).data)
+
+
+class OfPeople(Listing):
+    lookup_value_regex = "[^/]+"
+
+    def person(self, pk: str, permission: str) -> User:
+        """The user of an id, or of `me`, for themselves and for those with the permission."""
+        if pk == MYSELF or _uuid(pk) == self.request.user.pk:
+            return self.request.user
+        return self.other(pk, permission)
+
+    def other(self, pk: str, permission: str) -> User:
+        """The user of an id for those with the permission alone.
+
+        Who may not even see users cannot tell an id that is another's from one that is nobody's.
+        """
+        actor = self.request.user
+        user_id = actor.pk if pk == MYSELF else _uuid(pk)
+        may_know = user_id == actor.pk or actor.has_perm("users.view") or actor.has_perm(permission)
+        user = User.objects.select_related("role").filter(pk=user_id).first() if may_know and user_id else None
+        if user is None:
+            raise NotFound
+        if not actor.has_perm(permission):
+            raise PermissionDenied
+        return user
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,101 @@
+"""Roles."""
+
+from typing import Any, ClassVar
+
+from django.core.validators import RegexValidator
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import role_changes
+from accounts.api.base import read
+from accounts.api.fields import PermissionField
+from accounts.api.people import Listing
+from accounts.api.schema import SIGNED_IN, operation
+from accounts.api.shapes import RoleShape
+from accounts.models import Role
+from accounts.roles import NAME_LENGTH, PERMISSIONS_PER_ROLE
+
+REFUSALS = (*SIGNED_IN, "permission_denied")
+EXAMPLE = {"name": "support", "description": "Answers tickets", "permissions": ["users.view", "billing.refund"]}
+ANSWER = {**EXAMPLE, "is_builtin": False}
+
+
+class RoleInput(serializers.Serializer[Any]):
+    name = serializers.CharField(
+        max_length=NAME_LENGTH,
+        validators=[RegexValidator(r"^[a-z][a-z0-9_-]*\Z", _("Use lower case letters, digits, - and _."))],
+    )
+    description = serializers.CharField(max_length=250, required=False, allow_blank=True)
+    permissions = serializers.ListField(child=PermissionField(), max_length=PERMISSIONS_PER_ROLE, required=False)
+
+
+class RoleViewSet(Listing):
+    queryset = Role.objects.all()
+    serializer_class = RoleShape
+    filter_backends = ()
+    lookup_field = "name"
+    lookup_value_regex = "[^/]+"
+    needs: ClassVar[dict[str, str]] = {"GET": "roles.view"} | dict.fromkeys(
+        ("POST", "PUT", "PATCH", "DELETE"), "roles.change"
+    )
+
+    @operation("List roles", success=(200, RoleShape(many=True)), refusals=[*REFUSALS, "validation_error"])
+    def list(self, request: Request) -> Response:
+        return self.page_of(self.get_queryset(), RoleShape)
+
+    @operation(
+        "Create a role",
+        request=RoleInput,
+        success=(201, RoleShape),
+        refusals=REFUSALS,
+        example=EXAMPLE,
+        answer=ANSWER,
+    )
+    def create(self, request: Request) -> Response:
+        data = read(RoleInput, request)
+        role = role_changes.create(data.pop("name"), data.pop("permissions", []), actor=request.user, **data)
+        return Response(RoleShape(role).data, 201)
+
+    @operation("See a role", success=(200, RoleShape), refusals=[*REFUSALS, "not_found"], answer=ANSWER)
+    def retrieve(self, request: Request, name: str) -> Response:
+        return Response(RoleShape(_role(name)).data)
+
+    @operation(
+        "Replace a role",
+        request=RoleInput,
+        success=(200, RoleShape),
+        refusals=[*REFUSALS, "not_found", "conflict"],
+        example=EXAMPLE,
+        answer=ANSWER,
+    )
+    def update(self, request: Request, name: str) -> Response:
+        changes = {"description": "", "permissions": [], **read(RoleInput, request)}
+        role = role_changes.update(_role(name), actor=request.user, **changes)
+        return Response(RoleShape(role).data)
+
+    @operation(
+        "Change a role",
+        request=RoleInput(partial=True),
+        success=(200, RoleShape),
+        refusals=[*REFUSALS, "not_found", "conflict"],
+        example={"permissions": ["users.view"]},
+        answer=ANSWER,
+    )
+    def partial_update(self, request: Request, name: str) -> Response:
+        role = role_changes.update(_role(name), actor=request.user, **read(RoleInput, request, partial=True))
+        return Response(RoleShape(role).data)
+
+    @operation("Remove a role", refusals=[*REFUSALS, "not_found", "conflict"])
+    def destroy(self, request: Request, name: str) -> Response:
+        role_changes.delete(_role(name), actor=request.user)
+        return Response(status=204)
+
+
+def _role(name: str) -> Role:
+    role = Role.objects.filter(name=name).first() if "\0" not in name else None
+    if role is None:
+        raise NotFound
+    return role

@@ -1,0 +1,100 @@
+"""The OpenAPI description: what each operation says about itself, and the refusals it may answer with."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
+
+from accounts import errors
+from accounts.errors import AccountError
+
+MEDIA_TYPE = "application/problem+json"
+STATUSES = {
+    "parse_error": 400,
+    "not_authenticated": 401,
+    "not_acceptable": 406,
+    "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    **{error.code: error.status for error in vars(errors).values() if isinstance(error, type) and issubclass(error, AccountError)},
+}
+SIGNED_IN = ("not_authenticated", "token_not_valid")
+USER_EXAMPLE = {
+    "id": "019388f1-7c4e-7d0a-9f6e-2b9d1c3f5a70",
+    "email": "ana@example.com",
+    "full_name": "Ana",
+    "role": "user",
+    "is_active": True,
+    "email_verified": False,
+    "locale": "es",
+    "metadata": {},
+    "created_at": "2026-01-02T03:04:05.678901Z",
+    "updated_at": "2026-01-02T03:04:05.678901Z",
+    "last_login_at": None,
+}
+
+
+class FaultShape(serializers.Serializer[Any]):
+    field = serializers.CharField(allow_null=True, help_text="Null for a fault of no single field.")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ProblemShape(serializers.Serializer[Any]):
+    """A refusal (RFC 9457)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField(help_text="In the language of the request.")
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="One line for a person, in the language of the request.")
+    code = serializers.CharField(help_text="Stable, never translated.")
+    instance = serializers.CharField(help_text="The id of the request, as in X-Request-ID.")
+    errors = FaultShape(many=True, required=False)
+
+
+def operation(
+    summary: str,
+    *,
+    request: Any = None,
+    success: tuple[int, Any] = (204, None),
+    also: dict[int, Any] | None = None,
+    refusals: Iterable[str] = (),
+    example: dict[str, Any] | None = None,
+    answer: Any = None,
+    **options: Any,
+) -> Callable[[Any], Any]:
+    """Describes an operation: its body, its success, the codes of its refusals, and an example of body and answer."""
+    status, shape = success
+    examples = []
+    if example is not None:
+        examples.append(OpenApiExample("Request", example, request_only=True))
+    if answer is not None:
+        examples.append(OpenApiExample("Answer", answer, response_only=True, status_codes=[str(status)]))
+    responses = {code: OpenApiResponse(other, summary) for code, other in [(status, shape), *(also or {}).items()]}
+    responses |= _refusals(set(refusals) | _of_every_body(request))
+    return extend_schema(summary=summary, request=request, responses=responses, examples=examples, **options)
+
+
+def _of_every_body(request: Any) -> set[str]:
+    if request is None:
+        return {"not_acceptable"}
+    return {"validation_error", "parse_error", "not_acceptable", "payload_too_large", "unsupported_media_type"}
+
+
+def _refusals(codes: set[str]) -> dict[Any, OpenApiResponse]:
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(codes):
+        by_status.setdefault(STATUSES[code], []).append(code)
+    return {
+        (status, MEDIA_TYPE): OpenApiResponse(ProblemShape, " · ".join(f"`{code}`" for code in names))
+        for status, names in sorted(by_status.items())
+    }
+
+
+class OperationSchema(AutoSchema):
+    """Signed-in operations may answer 401, all others need no token."""
+
+    def get_tags(self) -> list[str]:
+        parts = self.path.removeprefix("/api/v1/").strip("/").split("/")
+        return ["audit" if "audit" in parts else "sessions" if "sessions" in parts else parts[0]]

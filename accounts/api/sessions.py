@@ -1,0 +1,40 @@
+"""The sessions of a user."""
+
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import users
+from accounts.api.people import OfPeople
+from accounts.api.schema import SIGNED_IN, operation
+from accounts.api.shapes import SessionShape
+from accounts.models import Session
+
+REFUSALS = (*SIGNED_IN, "permission_denied", "not_found")
+
+
+class SessionViewSet(OfPeople):
+    queryset = Session.objects.all()
+    serializer_class = SessionShape
+    filter_backends = ()
+
+    @operation("List the sessions of a user", success=(200, SessionShape(many=True)), refusals=[*REFUSALS, "validation_error"])
+    def list(self, request: Request, pk: str) -> Response:
+        user = self.person(pk, "sessions.view")
+        return self.page_of(Session.objects.alive().filter(user=user), SessionShape)
+
+    @operation("End a session", refusals=REFUSALS)
+    def destroy(self, request: Request, pk: str, session_id: str) -> Response:
+        user = self.person(pk, "sessions.revoke")
+        session = Session.objects.alive().filter(user=user, pk=session_id).first()
+        if session is None:
+            raise NotFound
+        users.revoke_session(user, session, actor=request.user)
+        return Response(status=204)
+
+    @operation("End all sessions of a user", refusals=REFUSALS)
+    def destroy_all(self, request: Request, pk: str) -> Response:
+        users.revoke_sessions(self.person(pk, "sessions.revoke"), actor=request.user)
+        return Response(status=204)
+
+

@@ -1,0 +1,170 @@
+"""Administering users."""
+
+from typing import Any, ClassVar
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from django_filters import rest_framework as filters
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import invitations, users
+from accounts.api.base import read
+from accounts.api.fields import AddressField, FullNameField, LocaleField, MetadataField, NewPasswordField, RoleField
+from accounts.api.filters import FlagFilter, TimeFilter
+from accounts.api.me import OwnChanges
+from accounts.api.people import OfPeople
+from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
+from accounts.api.shapes import DetailShape, UserShape
+from accounts.models import User
+
+REFUSALS = (*SIGNED_IN, "permission_denied", "not_found")
+
+
+class UserFilter(filters.FilterSet):
+    search = filters.CharFilter(method="by_part", help_text="Part of the address or of the name.")
+    role = filters.CharFilter(field_name="role__name", help_text="The name of a role.")
+    is_active = FlagFilter()
+    email_verified = FlagFilter()
+    created_after = TimeFilter(field_name="created_at", lookup_expr="gt")
+    created_before = TimeFilter(field_name="created_at", lookup_expr="lt")
+    last_login_after = TimeFilter(field_name="last_login_at", lookup_expr="gt")
+    last_login_before = TimeFilter(field_name="last_login_at", lookup_expr="lt")
+
+    class Meta:
+        model = User
+        fields: ClassVar[list[str]] = []
+
+    def by_part(self, users: QuerySet[User], name: str, part: str) -> QuerySet[User]:
+        return users.filter(Q(email_key__contains=part.lower()) | Q(full_name__icontains=part))
+
+
+class UserChanges(serializers.Serializer[Any]):
+    email = AddressField()
+    full_name = FullNameField()
+    role = RoleField(required=False)
+    is_active = serializers.BooleanField(required=False)
+    email_verified = serializers.BooleanField(required=False)
+    locale = LocaleField()
+    metadata = MetadataField(required=False)
+
+
+class UserInput(UserChanges):
+    password = NewPasswordField(required=False)
+
+
+class SuspendInput(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=250, required=False, allow_blank=True)
+
+
+CHANGES_EXAMPLE = {"email": "ana@example.com", "full_name": "Ana", "role": "user", "metadata": {"plan": "pro"}}
+
+
+class UserViewSet(OfPeople):
+    queryset = User.objects.select_related("role")
+    serializer_class = UserShape
+    filterset_class = UserFilter
+    orderings: ClassVar[dict[str, str]] = {"created_at": "id", "email": "email_key", "last_login_at": "last_login_at"}
+    needs: ClassVar[dict[str, str]] = {"list": "users.view", "create": "users.add"}
+
+    @operation("List users", success=(200, UserShape(many=True)), refusals=[*SIGNED_IN, "permission_denied", "validation_error"])
+    def list(self, request: Request) -> Response:
+        return self.page_of(self.filter_queryset(self.get_queryset()), UserShape)
+
+    @operation(
+        "Create or invite a user",
+        description="Without a password the user is invited by mail to choose one.",
+        request=UserInput,
+        success=(201, UserShape),
+        refusals=[*SIGNED_IN, "permission_denied", "overloaded"],
+        example=CHANGES_EXAMPLE,
+        answer=USER_EXAMPLE,
+    )
+    def create(self, request: Request) -> Response:
+        user = users.create(actor=request.user, **read(UserInput, request))
+        return Response(UserShape(user).data, 201)
+
+    @operation("See a user", success=(200, UserShape), refusals=REFUSALS, answer=USER_EXAMPLE)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return Response(UserShape(self.person(pk, "users.view")).data)
+
+    @operation(
+        "Replace a user",
+        request=UserChanges,
+        success=(200, UserShape),
+        refusals=[*REFUSALS, "last_admin"],
+        example=CHANGES_EXAMPLE,
+        answer=USER_EXAMPLE,
+    )
+    def update(self, request: Request, pk: str) -> Response:
+        return self._change(request, pk, partial=False)
+
+    @operation(
+        "Change a user",
+        request=UserChanges(partial=True),
+        success=(200, UserShape),
+        refusals=[*REFUSALS, "last_admin"],
+        example={"full_name": "Ana García"},
+        answer=USER_EXAMPLE,
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        return self._change(request, pk, partial=True)
+
+    def _change(self, request: Request, pk: str, *, partial: bool) -> Response:
+        """One's own account takes one's own fields, and all of them from those who may change users."""
+        user = self.person(pk, "users.change")
+        changes = UserChanges if request.user.has_perm("users.change") else OwnChanges
+        user = users.update(user, actor=request.user, **read(changes, request, partial=partial))
+        return Response(UserShape(user).data)
+
+    @operation("Delete a user", refusals=[*REFUSALS, "last_admin"])
+    def destroy(self, request: Request, pk: str) -> Response:
+        users.delete(self.other(pk, "users.delete"), actor=request.user)
+        return Response(status=204)
+
+    @operation(
+        "Suspend a user",
+        description="Every session and every mailed link of theirs ends.",
+        request=SuspendInput,
+        success=(200, UserShape),
+        refusals=[*REFUSALS, "last_admin"],
+        example={"reason": "Chargeback"},
+        answer=USER_EXAMPLE,
+    )
+    @action(detail=True, methods=["post"])
+    def suspend(self, request: Request, pk: str) -> Response:
+        user = self.other(pk, "users.change")
+        user = users.suspend(user, actor=request.user, **read(SuspendInput, request))
+        return Response(UserShape(user).data)
+
+    @operation("Activate a user", success=(200, UserShape), refusals=REFUSALS, answer=USER_EXAMPLE)
+    @action(detail=True, methods=["post"])
+    def activate(self, request: Request, pk: str) -> Response:
+        user = users.activate(self.other(pk, "users.change"), actor=request.user)
+        return Response(UserShape(user).data)
+
+    @operation("Forget failed logins of a user", success=(200, UserShape), refusals=REFUSALS, answer=USER_EXAMPLE)
+    @action(detail=True, methods=["post"])
+    def unlock(self, request: Request, pk: str) -> Response:
+        user = users.unlock(self.other(pk, "users.change"), actor=request.user)
+        return Response(UserShape(user).data)
+
+    @operation("Invite a user again", success=(202, DetailShape), refusals=[*REFUSALS, "conflict"])
+    @action(detail=True, methods=["post"])
+    def invite(self, request: Request, pk: str) -> Response:
+        invitations.invite(self.other(pk, "users.change"), actor=request.user)
+        return a_mail_is_on_its_way()
+
+    @operation("Mail a user a reset link", success=(202, DetailShape), refusals=REFUSALS)
+    @action(detail=True, methods=["post"], url_path="password-reset")
+    def password_reset(self, request: Request, pk: str) -> Response:
+        users.send_password_reset(self.other(pk, "users.change"), actor=request.user)
+        return a_mail_is_on_its_way()
+
+
+def a_mail_is_on_its_way() -> Response:
+    return Response({"detail": _("A mail is on its way.")}, 202)
+
+

@@ -1,0 +1,22 @@
+"""Names the app for Django, and makes the built-in roles whenever the tables were made."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+class AccountsConfig(AppConfig):
+    name = "accounts"
+    verbose_name = _("Accounts")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from accounts import checks  # noqa: F401  registers them
+        from accounts.role_changes import ensure_builtin
+
+        def make_roles(apps: Any, **_options: Any) -> None:
+            ensure_builtin(apps.get_model("accounts", "Role"))
+
+        post_migrate.connect(make_roles, sender=self, weak=False, dispatch_uid="accounts.ensure_builtin")

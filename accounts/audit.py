@@ -1,0 +1,76 @@
+"""The audit trail: record() writes who did what to whom, in the transaction of the deed itself."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import origin
+from accounts.models import AuditEvent, User
+
+RETENTION = timedelta(days=365)
+
+KINDS = {
+    "user:registered": _("Registered"),
+    "user:created": _("Created by an administrator"),
+    "user:invited": _("Invited"),
+    "user:invitation_accepted": _("Accepted an invitation"),
+    "user:changed": _("Changed; data names the fields"),
+    "user:role_changed": _("Was given another role; data holds the old and the new one"),
+    "user:suspended": _("Suspended; data holds the reason"),
+    "user:activated": _("Activated again"),
+    "user:unlocked": _("Failed logins were forgotten"),
+    "user:exported": _("Exported their own data"),
+    "user:deleted": _("Deleted"),
+    "login:failed": _("A login failed; data holds the code of the refusal"),
+    "session:opened": _("Logged in"),
+    "session:closed": _("Logged out"),
+    "session:revoked": _("A session was ended by somebody"),
+    "session:all_revoked": _("All sessions were ended"),
+    "session:reuse_detected": _("An old refresh token came back; its session was ended"),
+    "password:reset_requested": _("An administrator had a reset link mailed"),
+    "password:reset": _("Password set with a mailed link"),
+    "password:changed": _("Password changed"),
+    "password:confirmation_failed": _("The current password, asked for once more, was wrong"),
+    "email:verified": _("Address confirmed"),
+    "email:change_requested": _("Another address was asked for"),
+    "email:changed": _("Address changed"),
+    "role:created": _("Role created"),
+    "role:changed": _("Role changed"),
+    "role:deleted": _("Role removed"),
+    "key:rotated": _("A new signing key was made"),
+}
+
+
+def record(kind: str, user: User | UUID | None, *, actor: User | UUID | None, **data: Any) -> AuditEvent:
+    """Writes one event; `kind` is one of KINDS, `data` holds no secret and nothing that names a person."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of audit event: {kind}")
+    came_from = origin.current.get()
+    return AuditEvent.objects.create(
+        kind=kind,
+        user_id=_id(user),
+        actor_id=_id(actor),
+        ip=came_from.ip,
+        user_agent=came_from.user_agent,
+        request_id=came_from.request_id,
+        data=data,
+    )
+
+
+def forget(user: User) -> None:
+    """Takes address and device of somebody who is being deleted out of the events; the ids stay."""
+    theirs = Q(actor_id=user.pk) | Q(user_id=user.pk, actor_id=None)
+    AuditEvent.objects.filter(theirs).update(ip=None, user_agent="")
+
+
+def prune() -> int:
+    """Deletes events older than a year; returns how many."""
+    return AuditEvent.objects.filter(created_at__lt=timezone.now() - RETENTION).delete()[0]
+
+
+def _id(user: User | UUID | None) -> UUID | None:
+    return user.pk if isinstance(user, User) else user

@@ -1,0 +1,98 @@
+"""Proving to be somebody with a password, and replacing it: what the use cases around passwords have in common."""
+
+from typing import NoReturn
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit, hashers, origin, sessions, throttling, tokens
+from accounts.addresses import canonical_email
+from accounts.errors import AccountError, AccountSuspended, EmailNotVerified, InvalidCredentials, InvalidInput
+from accounts.models import Session, User
+from accounts.signals import password_changed
+from accounts.throttling import Try
+
+
+def check(email: str, password: str) -> User:
+    """The user of an address, if the password is theirs and they may log in.
+
+    Raises InvalidCredentials for an unknown address and a wrong password alike and after the same work; Throttled
+    before any work; Overloaded; and after the right password only AccountSuspended and EmailNotVerified.
+    """
+    user = User.objects.with_address(email)
+    tries = _tries(email, user)
+    throttling.take(tries)
+    if not _is_right(user, password) or user is None:
+        _refuse(user, InvalidCredentials())
+    _uncount(tries)
+    if not user.is_active:
+        _refuse(user, AccountSuspended())
+    if settings.EMAIL_VERIFICATION == "required" and not user.email_verified:
+        _refuse(user, EmailNotVerified())
+    return user
+
+
+def confirm(user: User, current_password: str) -> None:
+    """Makes sure that it is still the user who acts. Raises InvalidInput, Throttled, Overloaded."""
+    tries = _tries(user.email, user)
+    throttling.take(tries)
+    if not user.check_password(current_password):
+        audit.record("password:confirmation_failed", user, actor=user)
+        raise InvalidInput("current_password", "wrong_password", _("This is not your current password."))
+    _uncount(tries)
+
+
+def replace_password(user: User, encoded: str, *, actor: User, keep: Session | None = None) -> None:
+    """Stores a new hash, ends all mailed links and all sessions but one, and tells the user.
+
+    Call it inside the transaction of what permits it.
+    """
+    user.password = encoded
+    user.save(update_fields=["password"])
+    tokens.end_all(user)
+    sessions.revoke_all(user, actor=actor, keep=keep)
+    forget_failures(user)
+    password_changed.send(sender=User, user=user)
+
+
+def forget_failures(user: User) -> None:
+    """Lifts what failed logins have built up against the account."""
+    throttling.forget_subject(user.email_key)
+
+
+def _is_right(user: User | None, password: str) -> bool:
+    if user is None:
+        return hashers.verify(password, "")[0]
+    return user.check_password(password)
+
+
+def _refuse(user: User | None, refusal: AccountError) -> NoReturn:
+    audit.record("login:failed", user, actor=None, code=refusal.code)
+    raise refusal
+
+
+def _uncount(tries: list[Try]) -> None:
+    """The first try counts failures in a row; the others count failures of anybody, and this was none."""
+    throttling.forget(tries[0])
+    throttling.give_back(tries[1:])
+
+
+def _tries(email: str, user: User | None) -> list[Try]:
+    """What a login counts against; nobody is locked out by others at an address from which they got in before."""
+    account = _account(email)
+    ip = origin.current.get().ip
+    client = throttling.network(ip)
+    tries = [
+        Try("login", f"{account} {client}", settings.RATE_LOGIN, subject=account),
+        Try("login-ip", client, settings.RATE_LOGIN_IP),
+    ]
+    if user is None or not sessions.has_got_in_from(user, ip):
+        tries.append(Try("login-account", account, settings.RATE_LOGIN_ACCOUNT, subject=account))
+    return tries
+
+
+def _account(email: str) -> str:
+    try:
+        return canonical_email(email)
+    except ValueError:
+        return email.lower()

@@ -1,0 +1,154 @@
+"""The key ring: the ES256 keys that access tokens are signed with, as files in DATA_DIR/keys.
+
+The newest signs. An older one stays in the ring until the last token that it signed has expired.
+"""
+
+import base64
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from django.conf import settings
+from django.utils import timezone
+
+CLOCK_SKEW = timedelta(seconds=10)
+_TIME = "%Y%m%dT%H%M%S%fZ"
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    kid: str
+    private: ec.EllipticCurvePrivateKey
+    created_at: datetime
+
+    @property
+    def public(self) -> ec.EllipticCurvePublicKey:
+        return self.private.public_key()
+
+    def jwk(self) -> dict[str, Any]:
+        """The public half as RFC 7517 wants it."""
+        return {**_thumbprint_members(self.public), "kid": self.kid, "use": "sig", "alg": "ES256"}
+
+
+def ring() -> tuple[SigningKey, ...]:
+    """All keys that a living token may be signed with, newest first; made at the first use."""
+    return _alive(_read_all() or (ensure(),))
+
+
+def signing_key() -> SigningKey:
+    return ring()[0]
+
+
+def find(kid: object) -> SigningKey | None:
+    """The key of the ring with this id; never one from anywhere else."""
+    return next((key for key in ring() if key.kid == kid), None)
+
+
+def jwks() -> dict[str, list[dict[str, Any]]]:
+    return {"keys": [key.jwk() for key in ring()]}
+
+
+def ensure() -> SigningKey:
+    """The newest key; makes the first one. Of two processes that both make one, both keys stand."""
+    keys = _read_all()
+    return keys[0] if keys else rotate()
+
+
+def rotate() -> SigningKey:
+    """Makes a key that signs from now on."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    key = SigningKey(_thumbprint(private.public_key()), private, timezone.now())
+    _write(key)
+    return key
+
+
+def prune() -> int:
+    """Removes the keys that no living token is signed with; returns how many."""
+    keys = _read_all()
+    dead = keys[len(_alive(keys)) :]
+    for key in dead:
+        _path(key).unlink(missing_ok=True)
+    return len(dead)
+
+
+def expires_at(keys: tuple[SigningKey, ...], index: int) -> datetime | None:
+    """When the key at this place of the ring has signed no living token any more; None for the one that signs."""
+    if index == 0:
+        return None
+    return keys[index - 1].created_at + settings.ACCESS_TOKEN_LIFETIME + CLOCK_SKEW
+
+
+def _alive(keys: tuple[SigningKey, ...]) -> tuple[SigningKey, ...]:
+    now = timezone.now()
+    ends = (expires_at(keys, index) for index in range(len(keys)))
+    return tuple(key for key, end in zip(keys, ends, strict=True) if end is None or end > now)
+
+
+_cache: tuple[list[Path], tuple[SigningKey, ...]] | None = None
+
+
+def _read_all() -> tuple[SigningKey, ...]:
+    """The keys in the folder, read again when it changed: a rotation holds for the next request of every process."""
+    global _cache
+    folder = _folder()
+    paths = [folder / name for name in sorted(os.listdir(folder), reverse=True) if name.endswith(".pem")]
+    if _cache is None or _cache[0] != paths:
+        _cache = (paths, tuple(_read(path) for path in paths))
+    return _cache[1]
+
+
+def _read(path: Path) -> SigningKey:
+    created, _dash, kid = path.stem.partition("-")
+    private = load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{path} is not an elliptic curve key")
+    return SigningKey(kid, private, datetime.strptime(created, _TIME).replace(tzinfo=UTC))
+
+
+def _write(key: SigningKey) -> None:
+    """The whole file appears at once, readable by its owner alone, and survives a power cut."""
+    path = _path(key)
+    draft = path.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+
+
+def _path(key: SigningKey) -> Path:
+    return _folder() / f"{key.created_at.strftime(_TIME)}-{key.kid}.pem"
+
+
+def _folder() -> Path:
+    folder: Path = settings.DATA_DIR / "keys"
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _thumbprint(public: ec.EllipticCurvePublicKey) -> str:
+    """The key's name, derived from the key itself (RFC 7638)."""
+    members = json.dumps(_thumbprint_members(public), sort_keys=True, separators=(",", ":"))
+    return _base64url(hashlib.sha256(members.encode()).digest())
+
+
+def _thumbprint_members(public: ec.EllipticCurvePublicKey) -> dict[str, str]:
+    point = public.public_numbers()
+    x, y = (_base64url(number.to_bytes(32, "big")) for number in (point.x, point.y))
+    return {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -1,0 +1,37 @@
+"""A one-time token: what proves that somebody reads the mails of an address."""
+
+from django.db import models
+from django.utils import timezone
+
+from accounts.addresses import ADDRESS_LENGTH
+from accounts.models.identifiers import new_id
+from accounts.models.user import User
+
+
+class Purpose(models.TextChoices):
+    VERIFY_EMAIL = "verify_email"
+    PASSWORD_RESET = "password_reset"
+    EMAIL_CHANGE = "email_change"
+    INVITATION = "invitation"
+
+
+class OneTimeToken(models.Model):
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="one_time_tokens")
+    purpose = models.CharField(max_length=20, choices=Purpose.choices)
+    email = models.CharField(max_length=ADDRESS_LENGTH, help_text="The address it was mailed to, as written.")
+    request = models.UUIDField(help_text="The request that it answers; tries to mail it again share this.")
+    digest = models.BinaryField(max_length=32, unique=True, help_text="SHA-256 of the secret.")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True, help_text="Overtaken by a newer request or by another change.")
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["user", "purpose"], name="token_user_purpose"),
+            models.Index(fields=["expires_at"], name="token_expires"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.id}"

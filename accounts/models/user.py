@@ -1,0 +1,116 @@
+"""A user: somebody with an address, a password and one role."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import make_password
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import hashers, roles
+from accounts.addresses import ADDRESS_LENGTH, canonical_email
+from accounts.models.identifiers import new_id
+from accounts.models.role import Role
+
+METADATA_BYTES = 16 * 1024
+
+
+class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email_key=canonical_email(username or ""))
+
+    def with_address(self, address: str) -> "User | None":
+        """The user of an address in any of its spellings, or None; also for text that is no address."""
+        try:
+            return self.select_related("role").filter(email_key=canonical_email(address)).first()
+        except ValueError:
+            return None
+
+
+class User(AbstractBaseUser):
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    email = models.EmailField(_("email address"), max_length=ADDRESS_LENGTH, help_text=_("As its owner writes it."))
+    email_key = models.CharField(max_length=ADDRESS_LENGTH, unique=True, editable=False)
+    password = models.CharField(_("password"), max_length=255)
+    full_name = models.CharField(_("full name"), max_length=150, blank=True, default="")
+    role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="users", verbose_name=_("role"))
+    is_active = models.BooleanField(_("active"), default=True)
+    email_verified = models.BooleanField(_("address confirmed"), default=False)
+    locale = models.CharField(
+        _("language"), max_length=5, blank=True, default="", choices=[("en", "English"), ("es", "Español")]
+    )
+    metadata = models.JSONField(_("metadata"), default=dict, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+    last_login_at = models.DateTimeField(_("last login"), null=True, blank=True, editable=False)
+    last_login = None  # type: ignore[assignment]  # Django would write it a second time
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        indexes = (
+            models.Index(fields=["role", "id"], name="user_role"),
+            models.Index(fields=["last_login_at", "id"], name="user_last_login"),
+        )
+
+    def __str__(self) -> str:
+        return self.email
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:  # type: ignore[override]
+        """Keeps the key of the address and the time of the change in step with whatever is saved."""
+        if update_fields is not None:
+            update_fields = {*update_fields, "updated_at"}
+            if "email" in update_fields:
+                update_fields.add("email_key")
+        self.email_key = canonical_email(self.email)
+        super().save(update_fields=update_fields, **options)
+
+    def set_password(self, raw_password: str | None) -> None:
+        """Keeps the hash on this object, not in the database; None makes the password unusable."""
+        self.password = make_password(None) if raw_password is None else hashers.make(raw_password)
+        self._password = None
+
+    def check_password(self, raw_password: str) -> bool:
+        """Whether it is the right one; a hash of an older kind is replaced then. Never call it in a transaction."""
+        is_right, must_update = hashers.verify(raw_password, self.password)
+        if is_right and must_update:
+            old, self.password = self.password, hashers.make(raw_password)
+            User.objects.filter(pk=self.pk, password=old).update(password=self.password)
+        return is_right
+
+    @property
+    def permissions(self) -> list[str]:
+        return self.role.permissions
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether the role permits anything here at all; Django's admin lets nobody else in."""
+        return self.role.is_admin or any(permission in roles.PERMISSIONS for permission in self.permissions)
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        return self.is_active and self.holds([perm])
+
+    def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        return self.is_active and self.holds(perm_list)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return self.is_active and self.is_staff
+
+    def holds(self, permissions: Iterable[str]) -> bool:
+        """Whether the role grants all of them; the admin's grants those of the operator's applications too."""
+        return self.role.is_admin or set(permissions) <= set(self.permissions)
+
+    def holds_role(self, role: Role) -> bool:
+        """Whether they hold all that the role grants, and so may hand it out or change who has it."""
+        return self.role.is_admin or not role.is_admin and self.holds(role.permissions)
+
+    def get_short_name(self) -> str:
+        return self.full_name or self.email

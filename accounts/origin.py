@@ -1,0 +1,53 @@
+"""Where a piece of work came from: the client's address and agent, and the id of its request."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.http import HttpRequest
+
+USER_AGENT_LENGTH = 256
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who asked; a command or a background task has neither address nor agent."""
+
+    ip: str | None = None
+    user_agent: str = ""
+    request_id: str = ""
+
+
+current: ContextVar[Origin] = ContextVar("origin", default=Origin())
+
+
+def from_request(request: HttpRequest, request_id: str) -> Origin:
+    agent = request.headers.get("User-Agent", "")
+    return Origin(client_ip(request), printable(agent)[:USER_AGENT_LENGTH], request_id)
+
+
+def client_ip(request: HttpRequest) -> str | None:
+    """The address of the client, believing as many X-Forwarded-For entries as there are trusted proxies."""
+    hops = [request.META.get("REMOTE_ADDR") or ""]
+    if settings.TRUSTED_PROXIES:
+        forwarded = request.headers.get("X-Forwarded-For", "").split(",")
+        hops = [hop.strip() for hop in forwarded if hop.strip()] + hops
+    believed = hops[-1 - settings.TRUSTED_PROXIES :]
+    return _without_port(believed[0])
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which would forge lines in a log or break a database."""
+    return "".join(character for character in text if character.isprintable())
+
+
+def _without_port(hop: str) -> str | None:
+    try:
+        return str(ip_address(hop))
+    except ValueError:
+        host = hop.rsplit(":", 1)[0].strip("[]")
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return None

@@ -1,0 +1,59 @@
+"""Which passwords are good enough: length, guessability and the list of common ones; no rules of composition."""
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+from zxcvbn import zxcvbn
+
+from accounts.errors import InvalidInput
+
+MAX_LENGTH = 128  # NIST SP 800-63B-4, section 3.1.1.2, asks for 64 at least
+ZXCVBN_LENGTH = 72  # it raises above, and what is that long and weak repeats itself within
+ENOUGH = 3  # of 0 to 4: "safely unguessable: moderate protection from offline slow-hash scenario"
+
+
+class LengthValidator:
+    """At least PASSWORD_MIN_LENGTH characters, at most 128."""
+
+    def validate(self, password: str, user: object = None) -> None:
+        shortest = settings.PASSWORD_MIN_LENGTH
+        if len(password) < shortest:
+            raise ValidationError(self._too_short(), code="password_too_short", params={"count": shortest})
+        if len(password) > MAX_LENGTH:
+            message = _("Use a password of at most %(count)d characters.")
+            raise ValidationError(message, code="password_too_long", params={"count": MAX_LENGTH})
+
+    def get_help_text(self) -> str:
+        return str(self._too_short() % {"count": settings.PASSWORD_MIN_LENGTH})
+
+    @staticmethod
+    def _too_short() -> str:
+        return ngettext_lazy(
+            "Use a password of at least %(count)d character.",
+            "Use a password of at least %(count)d characters.",
+            "count",
+        )  # type: ignore[return-value]
+
+
+class StrengthValidator:
+    """zxcvbn guesses it in no fewer than 10^8 tries, knowing the person's own words."""
+
+    def validate(self, password: str, user: object = None) -> None:
+        words = [str(getattr(user, name, "")) for name in ("email", "full_name")]
+        parts = [part for word in words for part in word.replace("@", " ").replace(".", " ").split()]
+        if zxcvbn(password[:ZXCVBN_LENGTH], user_inputs=[*words, *parts])["score"] < ENOUGH:
+            raise ValidationError(self.get_help_text(), code="password_too_weak")
+
+    def get_help_text(self) -> str:
+        return str(_("This password is too easy to guess. A few unusual words in a row make a good one."))
+
+
+def check(password: str, user: object, *, field: str) -> None:
+    """Raises InvalidInput, naming the field, when the password is not good enough for this user."""
+    try:
+        validate_password(password, user)  # type: ignore[arg-type]
+    except ValidationError as refusal:
+        faults = [(field, fault.code or "invalid", " ".join(fault.messages)) for fault in refusal.error_list]
+        raise InvalidInput.of(faults) from refusal  # type: ignore[arg-type]

@@ -1,0 +1,43 @@
+"""What this app tells the others; each signal is sent inside the transaction of what it tells about.
+
+A receiver that writes to the database therefore writes in that transaction: both stand, or neither.
+"""
+
+from django.dispatch import Signal
+
+#: A user exists who was not there before, with a password of their own. Arguments: user.
+user_registered = Signal()
+
+#: Somebody registered, or wants to move to, an address that has an account already. Arguments: email.
+registration_repeated = Signal()
+
+#: Somebody wants a new confirmation link; nobody looked whether the address is known. Arguments: email.
+email_verification_requested = Signal()
+
+#: Somebody forgot a password; nobody looked whether the address is known. Arguments: email.
+password_reset_requested = Signal()
+
+#: A password was set by its user, by a reset or by a change. Arguments: user.
+password_changed = Signal()
+
+#: A user wants another address; it is theirs once the mailed link is used. Arguments: user, new_email, is_taken.
+email_change_requested = Signal()
+
+#: A user has another address now. Arguments: user, old_email.
+email_changed = Signal()
+
+#: An account waits for its owner to choose a password. Arguments: user.
+user_invited = Signal()
+
+#: Somebody signed in. Arguments: user, session.
+session_opened = Signal()
+
+#: A user may no longer sign in. Arguments: user.
+user_suspended = Signal()
+
+#: A user is about to be deleted; the row still stands. Arguments: user.
+user_deleted = Signal()
+
+#: Somebody wants to see what is stored about them; each receiver returns a dict of a name and a list of records.
+#: Arguments: user.
+personal_data_wanted = Signal()

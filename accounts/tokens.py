@@ -1,0 +1,113 @@
+"""One-time tokens: issue() hands the secret out once, consume() takes it once; the database holds its hash alone."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts.addresses import canonical_email
+from accounts.errors import InvalidToken
+from accounts.models import OneTimeToken, User
+from accounts.models.one_time_token import Purpose
+
+SECRET_BYTES = 32
+
+__all__ = ["Purpose", "Superseded", "consume", "end_all", "find", "find_also_used", "issue", "lifetime", "prune"]
+
+
+class Superseded(Exception):
+    """A newer request was served already, or this one was made use of: the mail is no longer wanted."""
+
+
+def lifetime(purpose: Purpose) -> timedelta:
+    return {
+        Purpose.VERIFY_EMAIL: settings.EMAIL_VERIFICATION_LIFETIME,
+        Purpose.EMAIL_CHANGE: settings.EMAIL_VERIFICATION_LIFETIME,
+        Purpose.PASSWORD_RESET: settings.PASSWORD_RESET_LIFETIME,
+        Purpose.INVITATION: settings.INVITATION_LIFETIME,
+    }[purpose]
+
+
+@transaction.atomic
+def issue(user: User, purpose: Purpose, *, request: UUID, email: str) -> str:
+    """A new secret for the user of this address.
+
+    `request` names what is answered: tokens of one request live side by side, a newer request ends the older ones'.
+    Requests are compared as UUIDs of version 7, which grow with time. Raises Superseded.
+    """
+    User.objects.select_for_update().get(pk=user.pk)  # one at a time for a user, where rows can be locked
+    earlier = OneTimeToken.objects.filter(user=user, purpose=purpose)
+    same_and_over = Q(request=request) & (Q(used_at__isnull=False) | Q(ended_at__isnull=False))
+    if earlier.filter(Q(request__gt=request) | same_and_over).exists():
+        raise Superseded
+    _end(earlier.exclude(request=request))
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    OneTimeToken.objects.create(
+        user=user,
+        purpose=purpose,
+        email=email,
+        request=request,
+        digest=_digest(secret),
+        expires_at=timezone.now() + lifetime(purpose),
+    )
+    return secret
+
+
+def find(secret: str, purpose: Purpose) -> OneTimeToken:
+    """The token of a secret that may still be used. Raises InvalidToken; uses nothing up."""
+    token = _living(secret, purpose)
+    if token.used_at is not None:
+        raise InvalidToken
+    return token
+
+
+def find_also_used(secret: str, purpose: Purpose) -> OneTimeToken:
+    """As find(), but a token that was used already and has not expired is found too."""
+    return _living(secret, purpose)
+
+
+def consume(token: OneTimeToken) -> None:
+    """Uses the token up, and ends all others of its purpose. Raises InvalidToken when somebody was faster.
+
+    Call it inside the transaction of what the token permits.
+    """
+    now = timezone.now()
+    unused = OneTimeToken.objects.filter(pk=token.pk, used_at=None, ended_at=None, expires_at__gt=now)
+    if not unused.update(used_at=now):
+        raise InvalidToken
+    _end(OneTimeToken.objects.filter(user=token.user_id, purpose=token.purpose).exclude(pk=token.pk))
+
+
+def end_all(user: User) -> None:
+    """Ends every token of the user: after a change of password or address, and on suspension."""
+    _end(OneTimeToken.objects.filter(user=user))
+
+
+def prune() -> int:
+    """Deletes what expired; returns how many."""
+    return OneTimeToken.objects.filter(expires_at__lt=timezone.now()).delete()[0]
+
+
+def _living(secret: str, purpose: Purpose) -> OneTimeToken:
+    tokens = OneTimeToken.objects.select_related("user__role")
+    token = tokens.filter(digest=_digest(secret), purpose=purpose, ended_at=None, expires_at__gt=timezone.now()).first()
+    if token is None or not token.user.is_active or not _is_for_address_of(token):
+        raise InvalidToken
+    return token
+
+
+def _is_for_address_of(token: OneTimeToken) -> bool:
+    return token.purpose == Purpose.EMAIL_CHANGE or canonical_email(token.email) == token.user.email_key
+
+
+def _end(tokens: QuerySet[OneTimeToken]) -> None:
+    tokens.filter(ended_at=None).update(ended_at=timezone.now())
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="replace")).digest()

@@ -1,0 +1,240 @@
+"""Administering users: create, change, suspend, delete; the same rules for the API, the admin panel and manage.py.
+
+`actor` is who does it, None for somebody at the machine itself, who may do everything.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
+
+from accounts import audit, credentials, hashers, password_policy, roles, sessions, tokens
+from accounts.errors import AddressTaken, LastAdmin, NotFound, PermissionDenied
+from accounts.models import Role, Session, User
+from accounts.signals import (
+    email_changed,
+    email_verification_requested,
+    password_reset_requested,
+    user_deleted,
+    user_invited,
+    user_registered,
+    user_suspended,
+)
+
+
+def create(email: str, *, actor: User | None, password: str | None = None, **fields: Any) -> User:
+    """A new user; without a password they are invited by mail to choose one.
+
+    `fields` are those of the model. Raises PermissionDenied, InvalidInput, AddressTaken, Overloaded.
+    """
+    role = fields.pop("role", None) or Role.objects.get(name=roles.USER)
+    user = User(email=email, role=role, **fields)
+    _check_assignment(role, actor=actor)
+    if password is not None:
+        password_policy.check(password, user, field="password")
+    user.password = make_password(None) if password is None else hashers.make(password)
+    with _unique_address("email", user):
+        user.save(force_insert=True)
+        audit.record("user:created", user, actor=actor, role=role.name)
+        if password is not None:
+            user_registered.send(sender=User, user=user)
+        elif user.is_active:
+            audit.record("user:invited", user, actor=actor)
+            user_invited.send(sender=User, user=user)
+    return user
+
+
+def update(user: User, *, actor: User | None, **changes: Any) -> User:
+    """Changes any of email, full_name, role, is_active, email_verified, locale and metadata.
+
+    Raises PermissionDenied, NotFound, LastAdmin, AddressTaken.
+    """
+    with _unique_address("email", user, changes.get("email")), _changing(user, actor) as current:
+        changed = {name: value for name, value in changes.items() if getattr(current, name) != value}
+        if "role" in changed:
+            _assign(current, changed.pop("role"), actor=actor)
+        if "is_active" in changed:
+            _set_active(current, changed.pop("is_active"), actor=actor, reason="")
+        if "email" in changed:
+            changed.setdefault("email_verified", False)
+            _move(current, changed.pop("email"), changed["email_verified"], actor=actor)
+        if changed:
+            _set(current, changed, actor=actor)
+    return current
+
+
+def set_role(user: User, role: Role, *, actor: User | None) -> User:
+    """Gives the user another role. Raises PermissionDenied, NotFound, LastAdmin."""
+    return update(user, actor=actor, role=role)
+
+
+def suspend(user: User, *, actor: User | None, reason: str = "") -> User:
+    """Ends all sessions and mailed links of the user and lets no new ones begin.
+
+    Raises PermissionDenied, NotFound, LastAdmin.
+    """
+    with _changing(user, actor) as current:
+        if current.is_active:
+            _set_active(current, False, actor=actor, reason=reason)
+    return current
+
+
+def activate(user: User, *, actor: User | None) -> User:
+    """Lets a suspended user log in again. Raises PermissionDenied, NotFound."""
+    with _changing(user, actor) as current:
+        if not current.is_active:
+            _set_active(current, True, actor=actor, reason="")
+    return current
+
+
+def unlock(user: User, *, actor: User | None) -> User:
+    """Forgets the failed logins of the user. Raises PermissionDenied, NotFound."""
+    with _changing(user, actor) as current:
+        credentials.forget_failures(current)
+        audit.record("user:unlocked", current, actor=actor)
+    return current
+
+
+def send_password_reset(user: User, *, actor: User | None) -> None:
+    """Owes the user a reset link. Raises PermissionDenied, NotFound."""
+    with _changing(user, actor) as current:
+        audit.record("password:reset_requested", current, actor=actor)
+        password_reset_requested.send(sender=User, email=current.email)
+
+
+def send_verification(user: User, *, actor: User | None) -> None:
+    """Owes the user a new confirmation link. Raises PermissionDenied, NotFound."""
+    with _changing(user, actor) as current:
+        email_verification_requested.send(sender=User, email=current.email)
+
+
+def revoke_sessions(user: User, *, actor: User | None) -> int:
+    """Signs the user out everywhere; returns how many sessions ended. Raises PermissionDenied, NotFound."""
+    with _changing(user, actor) as current:
+        return sessions.revoke_all(current, actor=actor)
+
+
+def revoke_session(user: User, session: Session, *, actor: User | None) -> None:
+    """Ends one session of the user. Raises PermissionDenied, NotFound."""
+    with _changing(user, actor) as current:
+        sessions.close(session, actor=actor or current)
+
+
+def delete(user: User, *, actor: User | None) -> None:
+    """Removes the user and everything of theirs; audit events keep the id alone.
+
+    Raises PermissionDenied, NotFound, LastAdmin.
+    """
+    with _changing(user, actor) as current:
+        user_deleted.send(sender=User, user=current)
+        credentials.forget_failures(current)
+        audit.record("user:deleted", current, actor=actor)
+        audit.forget(current)
+        current.delete()
+
+
+def delete_own(user: User, current_password: str) -> None:
+    """Lets a user leave. Raises InvalidInput, LastAdmin, Throttled, Overloaded."""
+    credentials.confirm(user, current_password)
+    delete(user, actor=user)
+
+
+def ensure_first_admin(email: str, password: str = "") -> str | None:
+    """Makes the first admin when there is none; returns the password that was made up for them, if one was."""
+    if User.objects.filter(role__name=roles.ADMIN).exists():
+        return None
+    made_up = None if password else secrets.token_urlsafe(12)
+    user = User.objects.with_address(email) or User(email=email)
+    user.role = Role.objects.get(name=roles.ADMIN)
+    user.is_active = user.email_verified = True
+    user.password = hashers.make(password or made_up or "")
+    with transaction.atomic():
+        user.save()
+        audit.record("user:created", user, actor=None, role=roles.ADMIN)
+    return made_up
+
+
+@contextmanager
+def _changing(user: User, actor: User | None) -> Iterator[User]:
+    """The user as stored now, locked, for somebody who may change them; afterwards an admin must be left.
+
+    The lock on the admin role lets one such change run at a time, so that two admins cannot demote each other.
+    """
+    with transaction.atomic():
+        Role.objects.select_for_update().get(name=roles.ADMIN)
+        current = User.objects.select_related("role").select_for_update(of=("self",)).filter(pk=user.pk).first()
+        if current is None:
+            raise NotFound
+        _check_rank(current, actor)
+        was_admin = current.role.is_admin and current.is_active
+        yield current
+        if was_admin and not User.objects.filter(role__name=roles.ADMIN, is_active=True).exists():
+            raise LastAdmin
+
+
+@contextmanager
+def _unique_address(field: str, user: User, new_email: str | None = None) -> Iterator[None]:
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as fault:
+        if not User.objects.with_address(new_email or user.email):
+            raise
+        raise AddressTaken(field) from fault
+
+
+def _check_rank(user: User, actor: User | None) -> None:
+    """Nobody changes a user who holds more; the actor is read again, as they may have been demoted meanwhile."""
+    if actor is None or actor.pk == user.pk:
+        return
+    current = User.objects.select_related("role").filter(pk=actor.pk, is_active=True).first()
+    if current is None or not current.holds_role(user.role):
+        raise PermissionDenied
+
+
+def _check_assignment(role: Role, *, actor: User | None) -> None:
+    """Nobody hands out what they do not hold; the default role needs no permission to hand out."""
+    if actor is None or role.name == roles.USER and actor.holds_role(role):
+        return
+    if not actor.has_perm("roles.assign") or not actor.holds_role(role):
+        raise PermissionDenied
+
+
+def _assign(user: User, role: Role, *, actor: User | None) -> None:
+    if actor is not None and not (actor.has_perm("roles.assign") and actor.holds_role(role)):
+        raise PermissionDenied
+    old, user.role = user.role, role
+    user.save(update_fields=["role"])
+    audit.record("user:role_changed", user, actor=actor, old=old.name, new=role.name)
+
+
+def _set_active(user: User, is_active: bool, *, actor: User | None, reason: str) -> None:
+    user.is_active = is_active
+    user.save(update_fields=["is_active"])
+    if is_active:
+        audit.record("user:activated", user, actor=actor)
+        return
+    audit.record("user:suspended", user, actor=actor, reason=reason)
+    tokens.end_all(user)
+    sessions.revoke_all(user, actor=actor)
+    user_suspended.send(sender=User, user=user)
+
+
+def _move(user: User, email: str, is_verified: bool, *, actor: User | None) -> None:
+    old_email, user.email, user.email_verified = user.email, email, is_verified
+    user.save(update_fields=["email", "email_verified"])
+    tokens.end_all(user)
+    audit.record("email:changed", user, actor=actor)
+    email_changed.send(sender=User, user=user, old_email=old_email)
+    if not is_verified:
+        email_verification_requested.send(sender=User, email=email)
+
+
+def _set(user: User, changes: dict[str, Any], *, actor: User | None) -> None:
+    for name, value in changes.items():
+        setattr(user, name, value)
+    user.save(update_fields=list(changes))
+    audit.record("user:changed", user, actor=actor, fields=sorted(changes))

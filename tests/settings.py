@@ -1,0 +1,15 @@
+"""The product's settings as tests need them: a data folder and a database of their own, cheap hashes, no limits."""
+
+import os
+import tempfile
+
+os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="usermanager-tests-"))
+os.environ.setdefault("ENV_FILE", os.devnull)
+os.environ |= {"BCRYPT_ROUNDS": "4", "RATE_LIMITS": "off", "LOG_LEVEL": "error", "SECRET_KEY": "test-" * 10}
+
+from usermanager.settings import *
+from usermanager.settings import DATABASES
+
+DATABASES["default"]["TEST"] = {"NAME": None}
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+LOGIN_QUEUE = 1000

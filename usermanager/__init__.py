@@ -1,0 +1,1 @@
+"""The project: wires the apps together and knows no rule of theirs."""

@@ -1,0 +1,277 @@
+"""Reads the environment into typed values, and stops the start with a line for each value that cannot be used."""
+
+import ipaddress
+import os
+import re
+import secrets
+import sys
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from email.utils import parseaddr
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import dj_database_url
+from environs import FileAwareEnv
+
+T = TypeVar("T")
+
+_TRUE = {"1", "on", "true", "yes"}
+_FALSE = {"0", "off", "false", "no"}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
+_RATE = re.compile(r"([1-9]\d{0,6})/(\w+)", re.ASCII)
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
+_LONGEST = timedelta(days=36500)
+
+USAGE_STATUS = 2
+
+
+class Rate(NamedTuple):
+    """So many times in any such period."""
+
+    limit: int
+    period: timedelta
+
+
+class Environment(FileAwareEnv):
+    """The variables of the process and of a `.env` file; each may be given as NAME_FILE=/path instead.
+
+    An empty variable counts as one that is not set. Every reader returns its default for a value that cannot be
+    used and notes the fault, so that `stop_on_faults` can name all of them at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(strip_whitespace=True)
+        self.faults: dict[str, str] = {}
+
+    def read(self, name: str, default: T, parse: Callable[[str], T], what_to_write: str) -> T:
+        """What `parse` makes of the variable; its ValueError is noted as "NAME: write <what_to_write>"."""
+        try:
+            value = self.text(name)
+        except (OSError, ValueError):
+            self.faults[f"{name}_FILE"] = "write the path of a text file that can be read"
+            return default
+        try:
+            return parse(value) if value else default
+        except ValueError:
+            self.faults[name] = f"write {what_to_write}"
+            return default
+
+    def text(self, name: str) -> str:
+        """The variable without the white space around it, or nothing. Raises OSError or ValueError for its file."""
+        return str(self.str(name, default="") or "").strip()
+
+    def secret(self, name: str, default: str = "") -> str:
+        return self.read(name, default, str, "the secret itself")
+
+    def flag(self, name: str, default: bool) -> bool:
+        return self.read(name, default, _flag, "true or false")
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        def parse(value: str) -> int:
+            number = int(value) if re.fullmatch(r"\d{1,9}", value, re.ASCII) else -1
+            return _checked(number, least <= number <= most)
+
+        return self.read(name, default, parse, f"a whole number from {least} to {most}")
+
+    def choice(self, name: str, default: str, choices: Collection[str]) -> str:
+        def parse(value: str) -> str:
+            return _checked(value.lower(), value.lower() in choices)
+
+        return self.read(name, default, parse, " or ".join(choices))
+
+    def duration(self, name: str, default: str, *, least: timedelta = timedelta(seconds=1)) -> timedelta:
+        def parse(value: str) -> timedelta:
+            period = duration(value)
+            return _checked(period, least <= period <= _LONGEST)
+
+        return self.read(name, duration(default), parse, f"a duration such as {default}, 90s, 15m, 12h or 30d")
+
+    def rate(self, name: str, default: str) -> Rate:
+        return self.read(name, rate(default), rate, f"a count and a duration such as {default}")
+
+    def base_url(self, name: str, default: str) -> str:
+        """An http or https address without the slash at its end, to which paths are added."""
+
+        def parse(value: str) -> str:
+            url = _split(value, {"http", "https"})
+            return _checked(value.rstrip("/"), bool(url.hostname) and not (url.query or url.fragment or url.username))
+
+        return self.read(name, default, parse, "an address such as https://id.example.com")
+
+    def origins(self, name: str) -> list[str]:
+        return self.read(name, [], _each(_origin), "origins such as https://app.example.com, with commas between them")
+
+    def hosts(self, name: str, default: list[str]) -> list[str]:
+        return self.read(name, default, _each(_host), "host names such as id.example.com, with commas between them")
+
+    def networks(self, name: str, default: str) -> list[str]:
+        hint = "addresses or networks such as 127.0.0.1,10.0.0.0/8"
+        return self.read(name, default.split(","), _each(_network), hint)
+
+    def bind_address(self, name: str, default: str) -> str:
+        def parse(value: str) -> str:
+            return value if value == "localhost" else str(ipaddress.ip_address(value.strip("[]")))
+
+        return self.read(name, default, parse, "an address of this machine such as 127.0.0.1 or 0.0.0.0")
+
+    def address(self, name: str, default: str) -> str:
+        """A bare mail address."""
+        return self.read(name, default, _address, "a mail address such as admin@example.com")
+
+    def sender(self, name: str, default: str) -> str:
+        """A mail address with or without a name before it."""
+        return self.read(name, default, _sender, "a mail address such as UserManager <no-reply@example.com>")
+
+    def database(self, name: str, default: Path) -> dict[str, Any]:
+        """What Django's DATABASES wants; a relative path of SQLite starts in the folder of the default."""
+
+        def parse(value: str) -> dict[str, Any]:
+            return _database(value, default.parent)
+
+        standard = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(default), "OPTIONS": {}}
+        return self.read(name, standard, parse, "sqlite:////path/file.sqlite3 or postgres://user:password@host/name")
+
+    def broker(self, name: str) -> str:
+        def parse(value: str) -> str:
+            url = _split(value, {"amqp", "amqps"})
+            return _checked(value, bool(url.hostname))
+
+        return self.read(name, "", parse, "amqp://user:password@host:5672//, or nothing for no broker")
+
+    def mail(self, name: str, default: Path) -> dict[str, Any]:
+        """Django's EMAIL_* settings; without the variable mails become files in the folder `default`."""
+        hint = "smtp://user:password@host:port, smtp+tls://…, smtp+ssl://…, file:///dir or console://"
+        return self.read(name, _mail(default.as_uri()), _mail, hint)
+
+    def made(self, name: str, path: Path, make: Callable[[Path], T]) -> T:
+        """What `make` finds or makes at the path; a path that cannot be written to ends the process."""
+        try:
+            return make(path)
+        except OSError:
+            self.faults[name] = f"write a folder in which this user may write ({path} is not there)"
+            self.stop_on_faults()
+            raise
+
+    def stop_on_faults(self) -> None:
+        """Ends the process with exit status 2 and a line on stderr for each variable that cannot be used."""
+        for name, hint in sorted(self.faults.items()):
+            print(f"{name} cannot be used: {hint}.", file=sys.stderr)
+        if self.faults:
+            raise SystemExit(USAGE_STATUS)
+
+
+def duration(text: str) -> timedelta:
+    """The time that `90s`, `15m`, `12h` or `30d` stands for. Raises ValueError for anything else."""
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError("not a duration")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def rate(text: str) -> Rate:
+    """What `5/5m` stands for. Raises ValueError for anything else."""
+    match = _RATE.fullmatch(text)
+    if not match:
+        raise ValueError("not a rate")
+    period = duration(match[2])
+    return Rate(int(match[1]), _checked(period, timedelta() < period <= _LONGEST))
+
+
+def private_folder(path: Path) -> Path:
+    """Makes the folder for nobody else's eyes, if it is not there; one that stands keeps its mode."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def secret_made_once(path: Path) -> str:
+    """The secret in this file, which the first process to come makes for all."""
+    if not path.exists():
+        handle, draft = mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for the owner only: mode 0600
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(64))
+            file.flush()
+            os.fsync(handle)
+        try:
+            os.link(draft, path)  # unlike a rename it never replaces what another process has just made
+        except FileExistsError:
+            pass
+        finally:
+            os.unlink(draft)
+    return path.read_text().strip()
+
+
+def _checked(value: T, is_good: bool) -> T:
+    if not is_good:
+        raise ValueError("out of range")
+    return value
+
+
+def _flag(value: str) -> bool:
+    return _checked(value.lower() in _TRUE, value.lower() in _TRUE | _FALSE)
+
+
+def _each(parse: Callable[[str], str]) -> Callable[[str], list[str]]:
+    def parse_all(value: str) -> list[str]:
+        return [parse(part.strip()) for part in value.split(",") if part.strip()]
+
+    return parse_all
+
+
+def _split(value: str, schemes: Collection[str]) -> SplitResult:
+    """Raises ValueError for another scheme, white space, or a port that is none."""
+    url = urlsplit(value)
+    return _checked(url, url.scheme in schemes and not re.search(r"\s", value) and url.port != 0)
+
+
+def _origin(value: str) -> str:
+    url = _split(value.rstrip("/"), {"http", "https"})
+    return _checked(f"{url.scheme}://{url.netloc}", bool(url.hostname) and not (url.path or url.query or url.username))
+
+
+def _host(value: str) -> str:
+    return _checked(value, value == "*" or bool(_HOST.fullmatch(value)))
+
+
+def _network(value: str) -> str:
+    return str(ipaddress.ip_network(value, strict=False))
+
+
+def _address(value: str) -> str:
+    return _checked(value, bool(_ADDRESS.fullmatch(value)))
+
+
+def _sender(value: str) -> str:
+    _name, address = parseaddr(value)
+    return _checked(value, value.isprintable() and bool(re.fullmatch(r"[^@\s]+@[^@\s]+", address)))
+
+
+def _database(value: str, folder: Path) -> dict[str, Any]:
+    url = _split(value, {"sqlite", "postgres", "postgresql"})
+    parsed: dict[str, Any] = dict(dj_database_url.parse(value))
+    name = _checked(str(parsed["NAME"] or ""), bool(url.path.strip("/")) or url.netloc == ":memory:")
+    if url.scheme == "sqlite" and name != ":memory:":
+        parsed["NAME"] = str(folder / name)
+    return {"OPTIONS": {}, **parsed}
+
+
+def _mail(value: str) -> dict[str, Any]:
+    url = _split(value, {"smtp", "smtp+tls", "smtp+ssl", "file", "console"})
+    backend = "smtp" if url.scheme.startswith("smtp") else {"file": "filebased"}.get(url.scheme, url.scheme)
+    settings: dict[str, Any] = {"EMAIL_BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"}
+    if url.scheme == "file":
+        settings["EMAIL_FILE_PATH"] = _checked(unquote(url.path), url.path.startswith("/") and not url.netloc)
+    if backend == "smtp":
+        settings |= {
+            "EMAIL_HOST": _checked(url.hostname, bool(url.hostname)),
+            "EMAIL_PORT": url.port or {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}[url.scheme],
+            "EMAIL_HOST_USER": unquote(url.username or ""),
+            "EMAIL_HOST_PASSWORD": unquote(url.password or ""),
+            "EMAIL_USE_TLS": url.scheme == "smtp+tls",
+            "EMAIL_USE_SSL": url.scheme == "smtp+ssl",
+        }
+    return settings

@@ -1,0 +1,56 @@
+"""What is answered when no view does: a problem document to programs, a short page to people."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.errors import problem_response
+
+CODES = {400: "parse_error", 403: "permission_denied", 404: "not_found", 500: "server_error"}
+DETAILS = {
+    400: _("This request cannot be understood."),
+    403: _("You may not do this. If you came from a form, open it again and send it once more."),
+    404: _("There is nothing here."),
+    500: _("Something went wrong on our side."),
+}
+
+
+class UnknownPath(APIView):
+    """Whatever nobody serves below /api/."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    schema = None
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        raise NotFound
+
+    def get(self, request: Request) -> Response:
+        raise NotFound  # initial() has said so already, for every verb
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _answer(request, 400)
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
+    return _answer(request, 403)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return _answer(request, 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _answer(request, 500)
+
+
+def _answer(request: HttpRequest, status: int) -> HttpResponse:
+    if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
+        return problem_response(CODES[status], status, str(DETAILS[status]))
+    return render(None, "usermanager/fault.html", {"status": status, "detail": DETAILS[status]}, status=status)

@@ -1,0 +1,34 @@
+"""How gunicorn serves the application; `manage.py serve` and the container both start it with this file."""
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usermanager.settings")
+# The client of Prometheus reads this when a worker imports it: each process then counts in a file of its own.
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="usermanager-metrics-"))
+
+bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
+workers = settings.WEB_WORKERS
+worker_class = "gthread"
+# On top of WEB_THREADS a thread for each login that may hash or wait: those must never hold up the other requests.
+threads = settings.WEB_THREADS + -(-(settings.LOGIN_CONCURRENCY + settings.LOGIN_QUEUE) // workers)
+graceful_timeout = 25
+limit_request_line = 8190
+forwarded_allow_ips = ""  # what a proxy says is Django's to believe, see TRUSTED_PROXIES
+control_socket_disable = True
+accesslog = None  # it would print the query, and with it the tokens of mailed links; our middleware logs
+logconfig_dict = settings.LOGGING
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - reads the folder when imported
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

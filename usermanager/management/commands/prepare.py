@@ -1,0 +1,18 @@
+"""manage.py prepare: what `serve` does before it starts anything, for containers that run each process alone."""
+
+from typing import Any
+
+from django.conf import settings
+
+from usermanager.commands import ExampleCommand
+from usermanager.preparation import prepare
+
+
+class Command(ExampleCommand):
+    help = "Makes the tables, the signing key and the first admin where they are missing."
+    example = "docker compose run --rm prepare"
+    requires_system_checks = ()
+
+    def handle(self, *arguments: Any, **options: Any) -> None:
+        if password := prepare():
+            self.stdout.write(f"First admin: {settings.ADMIN_EMAIL} with the password {password} (shown this once)")

@@ -1,0 +1,49 @@
+"""manage.py prune: deletes what has expired; the relay does the same once a day."""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.core.management.base import CommandParser
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from accounts import audit, keys, sessions, throttling, tokens
+from notifications import outbox
+from usermanager.commands import ExampleCommand
+
+
+class Command(ExampleCommand):
+    help = "Deletes expired sessions, one-time tokens, counters, keys, mails, task results and old audit events."
+    example = "python manage.py prune --json"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+
+    def handle(self, *arguments: Any, **options: Any) -> None:
+        pruned = prune()
+        if options["json"]:
+            self.stdout.write(json.dumps(pruned))
+            return
+        for name, number in pruned.items():
+            self.stdout.write(f"{number:>8}  {name.replace('_', ' ')}")
+
+
+def prune() -> dict[str, int]:
+    """How many of each kind were deleted."""
+    return {
+        "sessions": sessions.prune(),
+        "one_time_tokens": tokens.prune(),
+        "audit_events": audit.prune(),
+        "rate_counters": throttling.prune(),
+        "signing_keys": keys.prune(),
+        "mails": outbox.prune(),
+        "task_results": _prune_results(),
+        "admin_sessions": Session.objects.filter(expire_date__lt=timezone.now()).delete()[0],
+    }
+
+
+def _prune_results() -> int:
+    oldest = timezone.now() - settings.CELERY_RESULT_EXPIRES
+    return TaskResult.objects.filter(date_done__lt=oldest).delete()[0]

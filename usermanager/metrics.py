@@ -1,0 +1,58 @@
+"""Counts the requests, and shows the counts to the addresses that may see them (METRICS_ALLOWED)."""
+
+import os
+from ipaddress import ip_address, ip_network
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from accounts import origin
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+requests_total = Counter("http_requests", "Answered requests.", ["method", "route", "status"])
+request_seconds = Histogram("http_request_seconds", "Time to answer.", ["method", "route"])
+
+
+def observe(request: HttpRequest, status: int, seconds: float) -> None:
+    """Labels by route, never by path: their number must not grow with what clients ask for."""
+    match = request.resolver_match
+    route = f"/{match.route}" if match else "none"
+    method = request.method if request.method in METHODS else "other"
+    requests_total.labels(method, route, str(status)).inc()
+    request_seconds.labels(method, route).observe(seconds)
+
+
+class Metrics(APIView):
+    """All counts in Prometheus' text format; those of every worker process where there are several."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    schema = None
+
+    def get(self, request: Request) -> HttpResponse:
+        if not _may_see(request):
+            raise PermissionDenied
+        return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_see(request: Request) -> bool:
+    """Never through a proxy that TRUSTED_PROXIES does not count: its own address would open the door to all."""
+    if not settings.TRUSTED_PROXIES and ("X-Forwarded-For" in request.headers or "Forwarded" in request.headers):
+        return False
+    client = origin.client_ip(request)
+    return bool(client) and any(ip_address(client or "") in ip_network(known) for known in settings.METRICS_ALLOWED)
+
+
+def _registry() -> CollectorRegistry:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry

@@ -1,0 +1,80 @@
+"""What holds for every request: its id and its line in the log, the security headers, and how paths are read."""
+
+import logging
+import re
+import uuid
+from collections.abc import Callable
+from time import perf_counter
+
+from django.http import HttpRequest, HttpResponseBase
+from django.middleware.common import CommonMiddleware
+
+from accounts import origin
+from usermanager import metrics
+
+Handler = Callable[[HttpRequest], HttpResponseBase]
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+API = "/api/"
+HEALTH = "/health/"
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+access_log = logging.getLogger("usermanager.access")
+
+
+class RequestContext:
+    """Gives the request an id, tells the use cases where it comes from, counts and logs it."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        started = perf_counter()
+        token = origin.current.set(origin.from_request(request, request_id))
+        try:
+            response = self.get_response(request)
+            response["X-Request-ID"] = request_id
+            self._note(request, response, perf_counter() - started)
+        finally:
+            origin.current.reset(token)
+        return response
+
+    def _note(self, request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+        """Never with the query: it may hold the token of a mailed link."""
+        metrics.observe(request, response.status_code, seconds)
+        path = origin.printable(request.path)
+        access_log.info("%s %s %d %.0fms", request.method, path, response.status_code, seconds * 1000)
+
+
+class SecurityHeaders:
+    """Nothing is loaded from elsewhere or framed, and no answer that may be personal is kept by a cache."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        is_page = response.get("Content-Type", "").startswith("text/html")
+        response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
+        if is_page or request.path.startswith((API, HEALTH)):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class Paths(CommonMiddleware):
+    """A path of the API means the same without its final slash, for every verb and without a redirect."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
+        if f"{request.path_info}/".startswith((API, HEALTH)) and not request.path_info.endswith("/"):
+            request.path_info += "/"
+            request.path += "/"
+        if request.path_info.startswith(HEALTH):
+            return None  # a load balancer asks by address: whatever Host it names is fine
+        return super().process_request(request)

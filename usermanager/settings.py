@@ -1,0 +1,272 @@
+"""Every setting of the project; what an operator may choose is read from the environment (see .env.example)."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext_lazy as _
+
+from usermanager.environment import Environment, private_folder, secret_made_once
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+CORES = os.cpu_count() or 1
+
+env = Environment()
+env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"), recurse=False)
+
+# What an operator may choose ------------------------------------------------------------------------------------------
+
+DATA_DIR = env.read("DATA_DIR", BASE_DIR / "var", lambda path: BASE_DIR / path, "the path of a folder")
+DEBUG = env.flag("DEBUG", False)
+SECRET_KEY = env.secret("SECRET_KEY")
+
+BIND = env.bind_address("BIND", "127.0.0.1")
+PORT = env.number("PORT", 8000, least=1, most=65535)
+PUBLIC_URL = env.base_url("PUBLIC_URL", f"http://localhost:{PORT}")
+FRONTEND_URL = env.base_url("FRONTEND_URL", "")
+TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, least=0, most=10)
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", [urlsplit(PUBLIC_URL).hostname or "", "localhost", "127.0.0.1"])
+CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS")
+METRICS_ALLOWED = env.networks("METRICS_ALLOWED", "127.0.0.1,::1")
+WEB_WORKERS = env.number("WEB_WORKERS", CORES, least=1, most=256)
+WEB_THREADS = env.number("WEB_THREADS", 8, least=1, most=256)
+
+DATABASE = env.database("DATABASE_URL", DATA_DIR / "usermanager.sqlite3")
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
+MAIL = env.mail("EMAIL_URL", DATA_DIR / "mail")
+DEFAULT_FROM_EMAIL = env.sender("EMAIL_FROM", "UserManager <no-reply@localhost>")
+
+ADMIN_EMAIL = env.address("ADMIN_EMAIL", "admin@example.com")
+ADMIN_PASSWORD = env.secret("ADMIN_PASSWORD")
+REGISTRATION_OPEN = env.flag("REGISTRATION_OPEN", True)
+EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", ("optional", "required"))
+NEW_LOGIN_MAIL = env.flag("NEW_LOGIN_MAIL", False)
+
+ACCESS_TOKEN_LIFETIME = env.duration("ACCESS_TOKEN_LIFETIME", "15m")
+SESSION_LIFETIME = env.duration("SESSION_LIFETIME", "30d")
+SESSION_IDLE_LIFETIME = env.duration("SESSION_IDLE_LIFETIME", "14d")
+PASSWORD_RESET_LIFETIME = env.duration("PASSWORD_RESET_LIFETIME", "1h")
+EMAIL_VERIFICATION_LIFETIME = env.duration("EMAIL_VERIFICATION_LIFETIME", "3d")
+INVITATION_LIFETIME = env.duration("INVITATION_LIFETIME", "7d")
+REFRESH_GRACE = env.duration("REFRESH_GRACE", "10s", least=timedelta())
+
+BCRYPT_ROUNDS = env.number("BCRYPT_ROUNDS", 12, least=4, most=16)
+PASSWORD_MIN_LENGTH = env.number("PASSWORD_MIN_LENGTH", 8, least=8, most=64)
+LOGIN_CONCURRENCY = env.number("LOGIN_CONCURRENCY", CORES, least=1, most=256)
+LOGIN_QUEUE = env.number("LOGIN_QUEUE", 32, least=0, most=10_000)
+
+RATE_LIMITS = env.flag("RATE_LIMITS", True)
+RATE_LOGIN = env.rate("RATE_LOGIN", "5/5m")
+RATE_LOGIN_IP = env.rate("RATE_LOGIN_IP", "60/1h")
+RATE_LOGIN_ACCOUNT = env.rate("RATE_LOGIN_ACCOUNT", "100/1d")
+RATE_REGISTER = env.rate("RATE_REGISTER", "10/1h")
+RATE_MAIL = env.rate("RATE_MAIL", "5/1h")
+RATE_MAIL_IP = env.rate("RATE_MAIL_IP", "30/1h")
+RATE_TOKEN = env.rate("RATE_TOKEN", "20/1h")
+
+LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "en", ("en", "es"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
+LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")).upper()
+
+env.stop_on_faults()
+DATA_DIR = env.made("DATA_DIR", DATA_DIR, private_folder)
+SECRET_KEY = SECRET_KEY or env.made("DATA_DIR", DATA_DIR / "secret_key", secret_made_once)
+
+# Django ---------------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "django_celery_results",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+    "usermanager",
+    "accounts",
+    "notifications",
+]
+
+MIDDLEWARE = [
+    "usermanager.middleware.RequestContext",
+    "usermanager.middleware.SecurityHeaders",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "usermanager.middleware.Paths",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "usermanager.urls"
+WSGI_APPLICATION = "usermanager.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # the admin's forms; the API takes 64 KiB
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+SQLITE_OPTIONS = {
+    # Every write takes its lock at once: deferred, two that read first and write then end in "database is locked".
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    # What was answered survives a power cut (FULL); the journal shrinks again after a large transaction.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;"
+    " PRAGMA mmap_size=134217728;",
+}
+IS_SQLITE = DATABASE["ENGINE"].endswith("sqlite3")
+DATABASES = {
+    "default": DATABASE
+    | {
+        "CONN_MAX_AGE": None,  # opening a connection costs a third of a request
+        "CONN_HEALTH_CHECKS": not IS_SQLITE,
+        "OPTIONS": {**DATABASE["OPTIONS"], **(SQLITE_OPTIONS if IS_SQLITE else {})},
+    }
+}
+
+LANGUAGES = [("en", _("English")), ("es", _("Spanish"))]
+LOCALE_PATHS = [BASE_DIR / "usermanager" / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+WHITENOISE_USE_FINDERS = True  # the files are served from their packages: nothing to collect before a start
+
+# People and passwords -------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.LoginBackend"]
+LOGIN_URL = "admin:login"
+CSRF_FAILURE_VIEW = "usermanager.faults.forbidden"
+PASSWORD_HASHERS = [
+    "accounts.hashers.BCryptSHA256",
+    "accounts.hashers.BCrypt",
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "accounts.password_policy.LengthValidator"},
+    {"NAME": "accounts.password_policy.StrengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# Security -------------------------------------------------------------------------------------------------------------
+
+IS_HTTPS = PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_AGE = 12 * 60 * 60  # of the admin panel
+SESSION_SAVE_EVERY_REQUEST = False
+CSRF_COOKIE_HTTPONLY = True
+CSRF_TRUSTED_ORIGINS = ["://".join(urlsplit(PUBLIC_URL)[:2])]
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if IS_HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS and TRUSTED_PROXIES else None
+# Not "no-referrer": browsers then send "Origin: null" with a form, which Django's CSRF check refuses.
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CORS_URLS_REGEX = r"^/api/.*$"
+CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-type", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["retry-after", "x-request-id"]
+SILENCED_SYSTEM_CHECKS = [
+    "security.W008",  # the proxy that ends TLS redirects; this server answers on plain HTTP behind it
+    "security.W005",  # whether other hosts of the domain speak HTTPS is not this product's to promise
+    "security.W021",
+    "auth.W004",  # it is the canonical form of the address, email_key, that is unique
+]
+
+# The API --------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["accounts.api.parsers.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.access_tokens.SessionJWTAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "accounts.api.schema.OperationSchema",
+    "DEFAULT_PAGINATION_CLASS": None,
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "accounts.api.errors.handle",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "UserManager",
+    "DESCRIPTION": "Registration, sign-in, recovery by mail, roles and the administration of users.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "displayOperationId": False, "tryItOutEnabled": True},
+}
+
+# Mail and tasks -------------------------------------------------------------------------------------------------------
+
+EMAIL_TIMEOUT = 10
+globals().update(MAIL)
+
+CELERY_RESULT_BACKEND = "django-db" if CELERY_BROKER_URL else "disabled"
+CELERY_RESULT_EXPIRES = timedelta(days=7)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_DEFAULT_QUEUE = "mail.now.v1"
+CELERY_TASK_DEFAULT_QUEUE_TYPE = "classic"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_TIMEZONE = "UTC"
+
+# Logs -----------------------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "usermanager.logs.RequestIdFilter"}},
+    "formatters": {
+        "console": {"format": "{asctime} {levelname:<7} {name} [{request_id}] {message}", "style": "{"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "{asctime}{levelname}{name}{request_id}{message}",
+            "style": "{",
+            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+        },
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
+    },
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # Django's own handlers go: they mail tracebacks to ADMINS and print each line a second time when DEBUG is on.
+    "loggers": {
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        "django.request": {"handlers": [], "level": "ERROR", "propagate": True},  # usermanager.access has the rest
+        "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL", "propagate": True},
+        "gunicorn.error": {"handlers": [], "level": "WARNING", "propagate": True},
+    },
+}
