@@ -13,7 +13,7 @@ from accounts.models import User
 class LoginBackend(BaseBackend):
     """The same check as the API's login, with the same limits."""
 
-    def authenticate(  # type: ignore[override]
+    def authenticate(
         self, request: HttpRequest | None, username: str = "", password: str = "", **_others: Any
     ) -> User | None:
         """The user, or None; who wants to know why asks credentials.check() themselves."""

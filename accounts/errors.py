@@ -119,3 +119,12 @@ class Overloaded(AccountError):
 
     code, status, title = "overloaded", 503, _("Overloaded")
     detail = _("Too many people are signing in right now. Please try again in a moment.")
+
+
+def all_errors() -> list[type[AccountError]]:
+    """Every kind of refusal there is."""
+    found, unseen = [], [AccountError]
+    while unseen:
+        found.append(unseen.pop())
+        unseen += found[-1].__subclasses__()
+    return found

@@ -60,8 +60,8 @@ class BCryptSHA256(hashers.BCryptSHA256PasswordHasher):
     def harden_runtime(self, password: str, encoded: str) -> None:
         """Spends the 2^rounds - 2^cost steps that a cheaper hash saved, so that its refusal comes no sooner."""
         decoded = self.decode(encoded)
-        for cost in range(decoded["work_factor"], self.rounds):
-            self.encode(password, f"${decoded['algostr']}${cost:02d}${decoded['salt']}".encode())
+        for cost in range(int(decoded["work_factor"]), self.rounds):
+            self.encode(password, f"${decoded['algostr']}${cost:02d}${decoded['salt']}".encode())  # type: ignore[arg-type]
 
 
 class BCrypt(BCryptSHA256):

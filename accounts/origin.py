@@ -19,7 +19,8 @@ class Origin:
     request_id: str = ""
 
 
-current: ContextVar[Origin] = ContextVar("origin", default=Origin())
+NOWHERE = Origin()
+current: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
 
 
 def from_request(request: HttpRequest, request_id: str) -> Origin:

@@ -24,7 +24,8 @@ def export(user: User) -> PersonalData:
     audit.record("user:exported", user, actor=user)
     others: dict[str, list[dict[str, Any]]] = {}
     for _receiver, part in personal_data_wanted.send(sender=User, user=user):
-        others |= part
+        if isinstance(part, dict):
+            others |= part
     return PersonalData(
         user=user,
         sessions=user.sessions.order_by("-id"),

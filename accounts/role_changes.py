@@ -1,5 +1,7 @@
 """Creating, changing and removing roles; nobody grants what they do not hold."""
 
+from typing import Any
+
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +22,7 @@ def create(name: str, permissions: list[str], *, actor: User | None, description
 
 
 @transaction.atomic
-def update(role: Role, *, actor: User | None, **changes: str | list[str]) -> Role:
+def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
     """Changes name, description or permissions; holds for the next request of everybody who has the role.
 
     Raises PermissionDenied, Conflict, InvalidInput.

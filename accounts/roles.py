@@ -31,7 +31,7 @@ PERMISSIONS_PER_ROLE = 200
 
 def is_permission(name: str) -> bool:
     """Whether a role may hold it: one of ours, or one of the operator's own applications such as `billing.refund`."""
-    if name.split(".")[0] in _OURS:
+    if name.split(".", maxsplit=1)[0] in _OURS:
         return name in PERMISSIONS
     return len(name) <= PERMISSION_LENGTH and _SHAPE.fullmatch(name) is not None
 

@@ -122,7 +122,7 @@ RETURNING hits
 def _count(one: Try) -> None:
     """One statement decides, so that no two processes can both be the last within the limit."""
     now = _now()
-    values = {
+    values: dict[str, str | int] = {
         "key": one.key,
         "subject": _hmac("subject", one.subject) if one.subject else "",
         "now": now,

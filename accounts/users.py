@@ -197,7 +197,7 @@ def _check_rank(user: User, actor: User | None) -> None:
 
 def _check_assignment(role: Role, *, actor: User | None) -> None:
     """Nobody hands out what they do not hold; the default role needs no permission to hand out."""
-    if actor is None or role.name == roles.USER and actor.holds_role(role):
+    if actor is None or (role.name == roles.USER and actor.holds_role(role)):
         return
     if not actor.has_perm("roles.assign") or not actor.holds_role(role):
         raise PermissionDenied

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Child:
     def sweep(self) -> None:
         """Kills what is left of the session once its leader is gone, or when it took too long."""
         if self.process:
-            with _gone_is_fine():
+            with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
@@ -165,14 +165,6 @@ class Supervisor:
 
 def _reason(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"status {status}"
-
-
-@contextmanager
-def _gone_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except ProcessLookupError:
-        pass
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:

@@ -8,11 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import addresses_change
-from accounts.api.base import ApiView, OpenMixin, read
+from accounts.api.base import ApiView, OpenView, SignedIn, read
 from accounts.api.fields import AddressField, PasswordField
+from accounts.api.outputs import DetailSerializer
 from accounts.api.registration import TokenInput
 from accounts.api.schema import SIGNED_IN, operation
-from accounts.api.shapes import DetailShape
 
 
 class ChangeAddressInput(serializers.Serializer[Any]):
@@ -25,16 +25,16 @@ class ChangeAddressView(ApiView):
         "Ask for another address",
         description="A link goes to the new address, a notice to the old one.",
         request=ChangeAddressInput,
-        success=(202, DetailShape),
+        success=(202, DetailSerializer),
         refusals=[*SIGNED_IN, "throttled", "overloaded"],
         example={"new_email": "ana.garcia@example.com", "current_password": "correct horse battery staple"},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: SignedIn) -> Response:
         addresses_change.request(request.user, **read(ChangeAddressInput, request))
         return Response({"detail": _("Please follow the link that we have sent to the new address.")}, 202)
 
 
-class ConfirmAddressView(OpenMixin, ApiView):
+class ConfirmAddressView(OpenView):
     @operation(
         "Confirm another address",
         request=TokenInput,

@@ -6,6 +6,8 @@ from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from accounts.models import Session, User
+
 
 class ApiView(APIView):
     """Refuses a method that does not exist before it asks who is there."""
@@ -16,11 +18,18 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
 
 
-class OpenMixin:
-    """For those who have no account yet or are not signed in; a stale Authorization header does no harm."""
+class OpenView(ApiView):
+    """For those who are not signed in; a stale Authorization header does no harm."""
 
     authentication_classes = ()
     permission_classes = ()
+
+
+class SignedIn(Request):
+    """A request as authentication leaves it: who asks, and with which session."""
+
+    user: User
+    auth: Session
 
 
 def read(serializer: type[Serializer[Any]], request: Request, **options: Any) -> dict[str, Any]:

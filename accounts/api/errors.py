@@ -62,7 +62,7 @@ class ProblemHandler(ExceptionHandler):
             faults = [_error(one.attr, one.code, one.detail) for one in flatten_errors(exc.detail)]
             return problem("validation_error", 400, errors=faults)
         code = "server_error" if exc.status_code >= 500 else str(exc.get_codes())
-        return problem(code, exc.status_code, detail=DETAILS.get(code) or str(exc.detail))
+        return problem(code, exc.status_code, detail=str(DETAILS.get(code, exc.detail)))
 
     def get_response(self, exc: exceptions.APIException, data: dict[str, Any]) -> Response:
         return Response(data, exc.status_code, headers=self.get_headers(exc), content_type=CONTENT_TYPE)

@@ -76,7 +76,7 @@ class LocaleField(serializers.ChoiceField):
     def to_internal_value(self, data: Any) -> str:
         return str(super().to_internal_value(data))
 
-    def to_representation(self, value: Any) -> str | None:
+    def to_representation(self, value: Any) -> str | None:  # type: ignore[override]
         return value or None
 
     def run_validation(self, data: Any = serializers.empty) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
@@ -10,10 +11,10 @@ from rest_framework.response import Response
 
 from accounts import access_tokens, login, sessions
 from accounts.access_tokens import SessionJWTAuthentication
-from accounts.api.base import ApiView, OpenMixin, read
+from accounts.api.base import ApiView, OpenView, SignedIn, read
 from accounts.api.fields import PasswordField, TokenField
+from accounts.api.outputs import SignInSerializer, TokensSerializer, UserSerializer
 from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
-from accounts.api.shapes import SignInShape, TokensShape, UserShape
 
 TOKENS_EXAMPLE = {"access": "eyJhbGciOiJFUzI1NiIs…", "refresh": "AQGTiPF8…", "token_type": "Bearer", "expires_in": 900}
 
@@ -23,31 +24,31 @@ class LoginInput(serializers.Serializer[Any]):
     password = PasswordField(max_length=1024)
 
 
-class LoginView(OpenMixin, ApiView):
+class LoginView(OpenView):
     @operation(
         "Log in",
         request=LoginInput,
-        success=(200, SignInShape),
+        success=(200, SignInSerializer),
         refusals=["invalid_credentials", "email_not_verified", "account_suspended", "throttled", "overloaded"],
         example={"email": "ana@example.com", "password": "correct horse battery staple"},
         answer={**TOKENS_EXAMPLE, "user": USER_EXAMPLE},
     )
     def post(self, request: Request) -> Response:
         sign_in = login.log_in(**read(LoginInput, request))
-        return Response({**_tokens(sign_in), "user": UserShape(sign_in.session.user).data})
+        return Response({**_tokens(sign_in), "user": UserSerializer(sign_in.session.user).data})
 
 
 class RefreshInput(serializers.Serializer[Any]):
     refresh = TokenField()
 
 
-class RefreshView(OpenMixin, ApiView):
+class RefreshView(OpenView):
     @operation(
         "Exchange a refresh token",
         description="A token works once; again within the grace period it is answered with the same successor, "
         "and after that it ends the session.",
         request=RefreshInput,
-        success=(200, TokensShape),
+        success=(200, TokensSerializer),
         refusals=["token_not_valid"],
         example={"refresh": "AQGTiPF8…"},
         answer=TOKENS_EXAMPLE,
@@ -60,12 +61,12 @@ class VerifyInput(serializers.Serializer[Any]):
     token = serializers.CharField(max_length=16 * 1024, write_only=True)
 
 
-class VerifyView(OpenMixin, ApiView):
+class VerifyView(OpenView):
     @operation(
         "Check a token",
         description="Takes an access token or a refresh token; neither is used up.",
         request=VerifyInput,
-        success=(200, serializers.Serializer),
+        success=(200, OpenApiTypes.OBJECT),
         refusals=["token_not_valid"],
         example={"token": "eyJhbGciOiJFUzI1NiIs…"},
         answer={},
@@ -81,7 +82,7 @@ class LogoutInput(serializers.Serializer[Any]):
     refresh = TokenField(required=False)
 
 
-class LogoutView(OpenMixin, ApiView):
+class LogoutView(OpenView):
     @operation(
         "Log out",
         description="Ends the session of the refresh token in the body, otherwise that of the bearer token.",
@@ -105,7 +106,7 @@ class LogoutView(OpenMixin, ApiView):
 
 class LogoutAllView(ApiView):
     @operation("Log out everywhere", refusals=SIGNED_IN)
-    def post(self, request: Request) -> Response:
+    def post(self, request: SignedIn) -> Response:
         sessions.revoke_all(request.user, actor=request.user)
         return Response(status=204)
 
@@ -117,5 +118,3 @@ def _tokens(sign_in: login.SignIn) -> dict[str, Any]:
         "token_type": "Bearer",
         "expires_in": int(settings.ACCESS_TOKEN_LIFETIME.total_seconds()),
     }
-
-

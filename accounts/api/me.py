@@ -3,14 +3,13 @@
 from typing import Any
 
 from rest_framework import serializers
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import personal_data, users
-from accounts.api.base import ApiView, read
+from accounts.api.base import ApiView, SignedIn, read
 from accounts.api.fields import FullNameField, LocaleField, PasswordField
+from accounts.api.outputs import AuditEventSerializer, SessionSerializer, UserSerializer
 from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
-from accounts.api.shapes import AuditEventShape, SessionShape, UserShape
 from accounts.models import OneTimeToken
 
 
@@ -24,21 +23,21 @@ class LeaveInput(serializers.Serializer[Any]):
 
 
 class MeView(ApiView):
-    @operation("See one's own account", success=(200, UserShape), refusals=SIGNED_IN, answer=USER_EXAMPLE)
-    def get(self, request: Request) -> Response:
-        return Response(UserShape(request.user).data)
+    @operation("See one's own account", success=(200, UserSerializer), refusals=SIGNED_IN, answer=USER_EXAMPLE)
+    def get(self, request: SignedIn) -> Response:
+        return Response(UserSerializer(request.user).data)
 
     @operation(
         "Change one's own account",
         request=OwnChanges,
-        success=(200, UserShape),
+        success=(200, UserSerializer),
         refusals=SIGNED_IN,
         example={"full_name": "Ana García", "locale": "es"},
         answer=USER_EXAMPLE,
     )
-    def patch(self, request: Request) -> Response:
+    def patch(self, request: SignedIn) -> Response:
         user = users.update(request.user, actor=request.user, **read(OwnChanges, request))
-        return Response(UserShape(user).data)
+        return Response(UserSerializer(user).data)
 
     @operation(
         "Leave",
@@ -47,28 +46,28 @@ class MeView(ApiView):
         refusals=[*SIGNED_IN, "last_admin", "throttled", "overloaded"],
         example={"current_password": "correct horse battery staple"},
     )
-    def delete(self, request: Request) -> Response:
+    def delete(self, request: SignedIn) -> Response:
         users.delete_own(request.user, read(LeaveInput, request)["current_password"])
         return Response(status=204)
 
 
-class OneTimeTokenShape(serializers.ModelSerializer[OneTimeToken]):
+class OneTimeTokenSerializer(serializers.ModelSerializer[OneTimeToken]):
     class Meta:
         model = OneTimeToken
         fields = ("id", "purpose", "email", "created_at", "expires_at", "used_at", "ended_at")
 
 
-class ExportShape(serializers.Serializer[Any]):
+class ExportSerializer(serializers.Serializer[Any]):
     """All that is stored about a person; the other parts of the system add theirs."""
 
-    user = UserShape()
-    sessions = SessionShape(many=True)
-    audit = AuditEventShape(many=True)
-    one_time_tokens = OneTimeTokenShape(many=True)
+    user = UserSerializer()
+    sessions = SessionSerializer(many=True)
+    audit = AuditEventSerializer(many=True)
+    one_time_tokens = OneTimeTokenSerializer(many=True)
 
 
 class ExportView(ApiView):
-    @operation("Export all that is stored about oneself", success=(200, ExportShape), refusals=SIGNED_IN)
-    def get(self, request: Request) -> Response:
+    @operation("Export all that is stored about oneself", success=(200, ExportSerializer), refusals=SIGNED_IN)
+    def get(self, request: SignedIn) -> Response:
         stored = personal_data.export(request.user)
-        return Response({**stored.of_others, **ExportShape(stored, context={"request": request}).data})
+        return Response({**stored.of_others, **ExportSerializer(stored, context={"request": request}).data})

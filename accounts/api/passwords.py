@@ -7,19 +7,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import passwords
-from accounts.api.base import ApiView, OpenMixin, read
+from accounts.api.base import ApiView, OpenView, SignedIn, read
 from accounts.api.fields import NewPasswordField, PasswordField, TokenField
+from accounts.api.outputs import DetailSerializer
 from accounts.api.registration import AddressInput, a_mail_may_be_on_its_way
 from accounts.api.schema import SIGNED_IN, operation
-from accounts.api.shapes import DetailShape
 
 
-class ResetView(OpenMixin, ApiView):
+class ResetView(OpenView):
     @operation(
         "Ask for a reset link",
         description="Known and unknown addresses are answered alike.",
         request=AddressInput,
-        success=(202, DetailShape),
+        success=(202, DetailSerializer),
         refusals=["throttled"],
         example={"email": "ana@example.com"},
     )
@@ -33,7 +33,7 @@ class ConfirmResetInput(serializers.Serializer[Any]):
     new_password = NewPasswordField()
 
 
-class ConfirmResetView(OpenMixin, ApiView):
+class ConfirmResetView(OpenView):
     @operation(
         "Set a password with a reset link",
         description="Every session of the user ends. A refused password does not use the token up.",
@@ -63,6 +63,6 @@ class ChangePasswordView(ApiView):
             "new_password": "staple battery horse correct",
         },
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: SignedIn) -> Response:
         passwords.change(request.user, **read(ChangePasswordInput, request), keep=request.auth)
         return Response(status=204)

@@ -1,5 +1,6 @@
 """Views about people: whom a path means, and who may know of them."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.api.base import ApiView
+from accounts.api.base import ApiView, SignedIn
 from accounts.api.pagination import KeysetPagination
 from accounts.api.permissions import HoldsPermission
 from accounts.models import User
@@ -21,9 +22,10 @@ MYSELF = "me"
 class Listing(ApiView, GenericViewSet[Any]):
     """Pages of what the filters leave."""
 
+    request: SignedIn
     permission_classes = (HoldsPermission,)
     pagination_class = KeysetPagination
-    filter_backends = (DjangoFilterBackend,)
+    filter_backends: Sequence[Any] = (DjangoFilterBackend,)
 
     def page_of(self, rows: QuerySet[Any], shape: type[BaseSerializer[Any]]) -> Response:
         page = self.paginate_queryset(rows)

@@ -1,6 +1,5 @@
 """Who may ask for what, by method: the permissions of the role."""
 
-
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -15,5 +14,3 @@ class HoldsPermission(IsAuthenticated):
         needed: dict[str, str] = getattr(view, "needs", {})
         permission = needed.get(getattr(view, "action", None) or "", needed.get(request.method or ""))
         return permission is None or request.user.has_perm(permission)
-
-

@@ -8,10 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import invitations, registration
-from accounts.api.base import ApiView, OpenMixin, read
+from accounts.api.base import OpenView, read
 from accounts.api.fields import AddressField, FullNameField, LocaleField, NewPasswordField, TokenField
+from accounts.api.outputs import DetailSerializer, UserSerializer
 from accounts.api.schema import USER_EXAMPLE, operation
-from accounts.api.shapes import DetailShape, UserShape
 
 
 class RegisterInput(serializers.Serializer[Any]):
@@ -21,13 +21,13 @@ class RegisterInput(serializers.Serializer[Any]):
     locale = LocaleField()
 
 
-class RegisterView(OpenMixin, ApiView):
+class RegisterView(OpenView):
     @operation(
         "Register",
         description="With `EMAIL_VERIFICATION=required` the answer is 202, the same for a known address.",
         request=RegisterInput,
-        success=(201, UserShape),
-        also={202: DetailShape},
+        success=(201, UserSerializer),
+        also={202: DetailSerializer},
         refusals=["registration_closed", "throttled", "overloaded"],
         example={"email": "ana@example.com", "password": "correct horse battery staple", "full_name": "Ana"},
         answer=USER_EXAMPLE,
@@ -36,14 +36,14 @@ class RegisterView(OpenMixin, ApiView):
         user = registration.register(**read(RegisterInput, request))
         if user is None:
             return Response({"detail": _("We have sent you a mail. Please follow the link in it.")}, 202)
-        return Response(UserShape(user).data, 201)
+        return Response(UserSerializer(user).data, 201)
 
 
 class TokenInput(serializers.Serializer[Any]):
     token = TokenField()
 
 
-class VerifyEmailView(OpenMixin, ApiView):
+class VerifyEmailView(OpenView):
     @operation(
         "Confirm an address",
         description="May be repeated while the token lives.",
@@ -60,11 +60,11 @@ class AddressInput(serializers.Serializer[Any]):
     email = AddressField()
 
 
-class ResendVerificationView(OpenMixin, ApiView):
+class ResendVerificationView(OpenView):
     @operation(
         "Ask for another confirmation link",
         request=AddressInput,
-        success=(202, DetailShape),
+        success=(202, DetailSerializer),
         refusals=["throttled"],
         example={"email": "ana@example.com"},
     )
@@ -79,7 +79,7 @@ class AcceptInvitationInput(serializers.Serializer[Any]):
     full_name = FullNameField()
 
 
-class AcceptInvitationView(OpenMixin, ApiView):
+class AcceptInvitationView(OpenView):
     @operation(
         "Accept an invitation",
         request=AcceptInvitationInput,

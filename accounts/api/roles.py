@@ -6,15 +6,14 @@ from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import role_changes
-from accounts.api.base import read
+from accounts.api.base import SignedIn, read
 from accounts.api.fields import PermissionField
+from accounts.api.outputs import RoleSerializer
 from accounts.api.people import Listing
 from accounts.api.schema import SIGNED_IN, operation
-from accounts.api.shapes import RoleShape
 from accounts.models import Role
 from accounts.roles import NAME_LENGTH, PERMISSIONS_PER_ROLE
 
@@ -34,7 +33,7 @@ class RoleInput(serializers.Serializer[Any]):
 
 class RoleViewSet(Listing):
     queryset = Role.objects.all()
-    serializer_class = RoleShape
+    serializer_class = RoleSerializer
     filter_backends = ()
     lookup_field = "name"
     lookup_value_regex = "[^/]+"
@@ -42,54 +41,54 @@ class RoleViewSet(Listing):
         ("POST", "PUT", "PATCH", "DELETE"), "roles.change"
     )
 
-    @operation("List roles", success=(200, RoleShape(many=True)), refusals=[*REFUSALS, "validation_error"])
-    def list(self, request: Request) -> Response:
-        return self.page_of(self.get_queryset(), RoleShape)
+    @operation("List roles", success=(200, RoleSerializer(many=True)), refusals=[*REFUSALS, "validation_error"])
+    def list(self, request: SignedIn) -> Response:
+        return self.page_of(self.get_queryset(), RoleSerializer)
 
     @operation(
         "Create a role",
         request=RoleInput,
-        success=(201, RoleShape),
+        success=(201, RoleSerializer),
         refusals=REFUSALS,
         example=EXAMPLE,
         answer=ANSWER,
     )
-    def create(self, request: Request) -> Response:
+    def create(self, request: SignedIn) -> Response:
         data = read(RoleInput, request)
         role = role_changes.create(data.pop("name"), data.pop("permissions", []), actor=request.user, **data)
-        return Response(RoleShape(role).data, 201)
+        return Response(RoleSerializer(role).data, 201)
 
-    @operation("See a role", success=(200, RoleShape), refusals=[*REFUSALS, "not_found"], answer=ANSWER)
-    def retrieve(self, request: Request, name: str) -> Response:
-        return Response(RoleShape(_role(name)).data)
+    @operation("See a role", success=(200, RoleSerializer), refusals=[*REFUSALS, "not_found"], answer=ANSWER)
+    def retrieve(self, request: SignedIn, name: str) -> Response:
+        return Response(RoleSerializer(_role(name)).data)
 
     @operation(
         "Replace a role",
         request=RoleInput,
-        success=(200, RoleShape),
+        success=(200, RoleSerializer),
         refusals=[*REFUSALS, "not_found", "conflict"],
         example=EXAMPLE,
         answer=ANSWER,
     )
-    def update(self, request: Request, name: str) -> Response:
+    def update(self, request: SignedIn, name: str) -> Response:
         changes = {"description": "", "permissions": [], **read(RoleInput, request)}
         role = role_changes.update(_role(name), actor=request.user, **changes)
-        return Response(RoleShape(role).data)
+        return Response(RoleSerializer(role).data)
 
     @operation(
         "Change a role",
         request=RoleInput(partial=True),
-        success=(200, RoleShape),
+        success=(200, RoleSerializer),
         refusals=[*REFUSALS, "not_found", "conflict"],
         example={"permissions": ["users.view"]},
         answer=ANSWER,
     )
-    def partial_update(self, request: Request, name: str) -> Response:
+    def partial_update(self, request: SignedIn, name: str) -> Response:
         role = role_changes.update(_role(name), actor=request.user, **read(RoleInput, request, partial=True))
-        return Response(RoleShape(role).data)
+        return Response(RoleSerializer(role).data)
 
     @operation("Remove a role", refusals=[*REFUSALS, "not_found", "conflict"])
-    def destroy(self, request: Request, name: str) -> Response:
+    def destroy(self, request: SignedIn, name: str) -> Response:
         role_changes.delete(_role(name), actor=request.user)
         return Response(status=204)
 

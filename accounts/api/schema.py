@@ -1,14 +1,15 @@
 """The OpenAPI description: what each operation says about itself, and the refusals it may answer with."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
 from accounts import errors
-from accounts.errors import AccountError
 
 MEDIA_TYPE = "application/problem+json"
 STATUSES = {
@@ -17,7 +18,7 @@ STATUSES = {
     "not_acceptable": 406,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
-    **{error.code: error.status for error in vars(errors).values() if isinstance(error, type) and issubclass(error, AccountError)},
+    **{error.code: error.status for error in errors.all_errors()},
 }
 SIGNED_IN = ("not_authenticated", "token_not_valid")
 USER_EXAMPLE = {
@@ -35,13 +36,13 @@ USER_EXAMPLE = {
 }
 
 
-class FaultShape(serializers.Serializer[Any]):
+class FaultSerializer(serializers.Serializer[Any]):
     field = serializers.CharField(allow_null=True, help_text="Null for a fault of no single field.")
     code = serializers.CharField()
     detail = serializers.CharField()
 
 
-class ProblemShape(serializers.Serializer[Any]):
+class ProblemSerializer(serializers.Serializer[Any]):
     """A refusal (RFC 9457)."""
 
     type = serializers.CharField()
@@ -50,7 +51,7 @@ class ProblemShape(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="One line for a person, in the language of the request.")
     code = serializers.CharField(help_text="Stable, never translated.")
     instance = serializers.CharField(help_text="The id of the request, as in X-Request-ID.")
-    errors = FaultShape(many=True, required=False)
+    errors = FaultSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 def operation(
@@ -73,7 +74,8 @@ def operation(
         examples.append(OpenApiExample("Answer", answer, response_only=True, status_codes=[str(status)]))
     responses = {code: OpenApiResponse(other, summary) for code, other in [(status, shape), *(also or {}).items()]}
     responses |= _refusals(set(refusals) | _of_every_body(request))
-    return extend_schema(summary=summary, request=request, responses=responses, examples=examples, **options)
+    name = re.sub(r"[^a-z]+", "_", summary.lower().replace("'", "")).strip("_")
+    return extend_schema(name, summary=summary, request=request, responses=responses, examples=examples, **options)
 
 
 def _of_every_body(request: Any) -> set[str]:
@@ -87,14 +89,24 @@ def _refusals(codes: set[str]) -> dict[Any, OpenApiResponse]:
     for code in sorted(codes):
         by_status.setdefault(STATUSES[code], []).append(code)
     return {
-        (status, MEDIA_TYPE): OpenApiResponse(ProblemShape, " · ".join(f"`{code}`" for code in names))
+        (status, MEDIA_TYPE): OpenApiResponse(ProblemSerializer, " · ".join(f"`{code}`" for code in names))
         for status, names in sorted(by_status.items())
     }
 
 
+class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the description names our way to sign in."""
+
+    target_class = "accounts.access_tokens.SessionJWTAuthentication"
+    name = "bearerAuth"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
 class OperationSchema(AutoSchema):
-    """Signed-in operations may answer 401, all others need no token."""
+    """Groups the operations by what they are about."""
 
     def get_tags(self) -> list[str]:
         parts = self.path.removeprefix("/api/v1/").strip("/").split("/")
-        return ["audit" if "audit" in parts else "sessions" if "sessions" in parts else parts[0]]
+        return [next((part for part in ("audit", "sessions") if part in parts), parts[0])]

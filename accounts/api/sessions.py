@@ -1,13 +1,13 @@
 """The sessions of a user."""
 
 from rest_framework.exceptions import NotFound
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import users
+from accounts.api.base import SignedIn
+from accounts.api.outputs import SessionSerializer
 from accounts.api.people import OfPeople
 from accounts.api.schema import SIGNED_IN, operation
-from accounts.api.shapes import SessionShape
 from accounts.models import Session
 
 REFUSALS = (*SIGNED_IN, "permission_denied", "not_found")
@@ -15,16 +15,20 @@ REFUSALS = (*SIGNED_IN, "permission_denied", "not_found")
 
 class SessionViewSet(OfPeople):
     queryset = Session.objects.all()
-    serializer_class = SessionShape
+    serializer_class = SessionSerializer
     filter_backends = ()
 
-    @operation("List the sessions of a user", success=(200, SessionShape(many=True)), refusals=[*REFUSALS, "validation_error"])
-    def list(self, request: Request, pk: str) -> Response:
+    @operation(
+        "List the sessions of a user",
+        success=(200, SessionSerializer(many=True)),
+        refusals=[*REFUSALS, "validation_error"],
+    )
+    def list(self, request: SignedIn, pk: str) -> Response:
         user = self.person(pk, "sessions.view")
-        return self.page_of(Session.objects.alive().filter(user=user), SessionShape)
+        return self.page_of(Session.objects.alive().filter(user=user), SessionSerializer)
 
     @operation("End a session", refusals=REFUSALS)
-    def destroy(self, request: Request, pk: str, session_id: str) -> Response:
+    def destroy(self, request: SignedIn, pk: str, session_id: str) -> Response:
         user = self.person(pk, "sessions.revoke")
         session = Session.objects.alive().filter(user=user, pk=session_id).first()
         if session is None:
@@ -33,8 +37,6 @@ class SessionViewSet(OfPeople):
         return Response(status=204)
 
     @operation("End all sessions of a user", refusals=REFUSALS)
-    def destroy_all(self, request: Request, pk: str) -> Response:
+    def destroy_all(self, request: SignedIn, pk: str) -> Response:
         users.revoke_sessions(self.person(pk, "sessions.revoke"), actor=request.user)
         return Response(status=204)
-
-

@@ -4,7 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
 from accounts.api import addresses, login, passwords, registration
-from accounts.api.audit import AuditViewSet
+from accounts.api.audit import AuditViewSet, UserAuditViewSet
 from accounts.api.me import ExportView, MeView
 from accounts.api.roles import RoleViewSet
 from accounts.api.sessions import SessionViewSet
@@ -34,6 +34,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/me/export/", ExportView.as_view()),
     path("users/<str:pk>/sessions/", SessionViewSet.as_view({"get": "list", "delete": "destroy_all"})),
     path("users/<str:pk>/sessions/<uuid:session_id>/", SessionViewSet.as_view({"delete": "destroy"})),
-    path("users/<str:pk>/audit/", AuditViewSet.as_view({"get": "of_user"})),
+    path("users/<str:pk>/audit/", UserAuditViewSet.as_view({"get": "list"})),
     *router.urls,
 ]

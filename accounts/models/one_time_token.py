@@ -10,7 +10,7 @@ from accounts.models.user import User
 
 class Purpose(models.TextChoices):
     VERIFY_EMAIL = "verify_email"
-    PASSWORD_RESET = "password_reset"
+    PASSWORD_RESET = "password_reset"  # noqa: S105
     EMAIL_CHANGE = "email_change"
     INVITATION = "invitation"
 

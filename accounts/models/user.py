@@ -45,7 +45,7 @@ class User(AbstractBaseUser):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
     last_login_at = models.DateTimeField(_("last login"), null=True, blank=True, editable=False)
-    last_login = None  # type: ignore[assignment]  # Django would write it a second time
+    last_login = None  # Django would write it a second time
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -64,7 +64,7 @@ class User(AbstractBaseUser):
     def __str__(self) -> str:
         return self.email
 
-    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:  # type: ignore[override]
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
         """Keeps the key of the address and the time of the change in step with whatever is saved."""
         if update_fields is not None:
             update_fields = {*update_fields, "updated_at"}
@@ -78,17 +78,18 @@ class User(AbstractBaseUser):
         self.password = make_password(None) if raw_password is None else hashers.make(raw_password)
         self._password = None
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Whether it is the right one; a hash of an older kind is replaced then. Never call it in a transaction."""
-        is_right, must_update = hashers.verify(raw_password, self.password)
-        if is_right and must_update:
+        is_right, must_update = hashers.verify(raw_password or "", self.password)
+        if raw_password and is_right and must_update:
             old, self.password = self.password, hashers.make(raw_password)
             User.objects.filter(pk=self.pk, password=old).update(password=self.password)
         return is_right
 
     @property
     def permissions(self) -> list[str]:
-        return self.role.permissions
+        permissions: list[str] = self.role.permissions
+        return permissions
 
     @property
     def is_staff(self) -> bool:
@@ -110,7 +111,7 @@ class User(AbstractBaseUser):
 
     def holds_role(self, role: Role) -> bool:
         """Whether they hold all that the role grants, and so may hand it out or change who has it."""
-        return self.role.is_admin or not role.is_admin and self.holds(role.permissions)
+        return self.role.is_admin or (not role.is_admin and self.holds(role.permissions))
 
     def get_short_name(self) -> str:
         return self.full_name or self.email

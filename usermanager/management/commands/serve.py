@@ -57,7 +57,8 @@ def _listen() -> socket.socket:
 
 def _why_not(fault: OSError) -> str:
     if fault.errno == errno.EADDRINUSE:
-        return f"Port {settings.PORT} is taken: end what listens there, or choose another with PORT={settings.PORT + 1}."
+        other = 8001 if settings.PORT == 8000 else 8000
+        return f"Port {settings.PORT} is taken: end what listens there, or choose another with PORT={other}."
     if fault.errno == errno.EACCES:
         return f"Port {settings.PORT} is not open to this user: choose one above 1023 with PORT=8000."
     return f"{settings.BIND} is not an address of this machine: choose another with BIND=127.0.0.1."

@@ -8,7 +8,7 @@ from accounts.api.fields import LocaleField
 from accounts.models import AuditEvent, Role, Session, User
 
 
-class UserShape(serializers.ModelSerializer[User]):
+class UserSerializer(serializers.ModelSerializer[User]):
     role = serializers.CharField(source="role.name", read_only=True)
     locale = LocaleField(read_only=True)
     metadata = serializers.DictField(read_only=True)
@@ -22,7 +22,7 @@ class UserShape(serializers.ModelSerializer[User]):
         read_only_fields = fields
 
 
-class SessionShape(serializers.ModelSerializer[Session]):
+class SessionSerializer(serializers.ModelSerializer[Session]):
     expires_at = serializers.DateTimeField(source="ends_at", read_only=True)
     current = serializers.SerializerMethodField()
 
@@ -36,10 +36,10 @@ class SessionShape(serializers.ModelSerializer[Session]):
         return request is not None and isinstance(request.auth, Session) and request.auth.pk == session.pk
 
 
-class AuditEventShape(serializers.ModelSerializer[AuditEvent]):
+class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
     user = serializers.UUIDField(source="user_id", read_only=True, allow_null=True)
     actor = serializers.UUIDField(source="actor_id", read_only=True, allow_null=True)
-    data = serializers.DictField(read_only=True)
+    data = serializers.DictField(read_only=True)  # type: ignore[assignment]
 
     class Meta:
         model = AuditEvent
@@ -47,7 +47,7 @@ class AuditEventShape(serializers.ModelSerializer[AuditEvent]):
         read_only_fields = fields
 
 
-class RoleShape(serializers.ModelSerializer[Role]):
+class RoleSerializer(serializers.ModelSerializer[Role]):
     permissions = serializers.ListField(child=serializers.CharField(), read_only=True)
 
     class Meta:
@@ -56,16 +56,16 @@ class RoleShape(serializers.ModelSerializer[Role]):
         read_only_fields = fields
 
 
-class TokensShape(serializers.Serializer[Any]):
+class TokensSerializer(serializers.Serializer[Any]):
     access = serializers.CharField()
     refresh = serializers.CharField()
     token_type = serializers.CharField()
     expires_in = serializers.IntegerField(help_text="Seconds until the access token expires.")
 
 
-class SignInShape(TokensShape):
-    user = UserShape()
+class SignInSerializer(TokensSerializer):
+    user = UserSerializer()
 
 
-class DetailShape(serializers.Serializer[Any]):
+class DetailSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="One line for a person.")
