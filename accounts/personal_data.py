@@ -23,9 +23,9 @@ def export(user: User) -> PersonalData:
     """All that is stored about the user; the other apps add what they hold, each under a name of its own."""
     audit.record("user:exported", user, actor=user)
     others: dict[str, list[dict[str, Any]]] = {}
-    for _receiver, part in personal_data_wanted.send(sender=User, user=user):
-        if isinstance(part, dict):
-            others |= part
+    parts: list[tuple[Any, Any]] = personal_data_wanted.send(sender=User, user=user)
+    for _receiver, part in parts:
+        others |= part
     return PersonalData(
         user=user,
         sessions=user.sessions.order_by("-id"),

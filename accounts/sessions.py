@@ -57,11 +57,11 @@ def rotate(refresh: str) -> tuple[Session, str]:
     successor = _refresh_token(session.pk, generation + 1)
     if generation == session.generation and _advance(session):
         return session, successor
-    session.refresh_from_db(fields=["generation", "rotations", "revoked_at"])
-    if session.revoked_at is None and _is_in_grace(session, generation):
-        return session, successor
-    if generation < session.generation:
-        _end_after_reuse(session)
+    current, _generation = read(refresh)  # somebody else was faster, perhaps with logging out
+    if _is_in_grace(current, generation):
+        return current, successor
+    if generation < current.generation:
+        _end_after_reuse(current)
     raise TokenNotValid
 
 

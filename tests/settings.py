@@ -1,9 +1,13 @@
 """The product's settings as tests need them: a data folder and a database of their own, cheap hashes, no limits."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="usermanager-tests-"))
+if "DATA_DIR" not in os.environ:
+    os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="usermanager-tests-")
+    atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 os.environ.setdefault("ENV_FILE", os.devnull)
 os.environ |= {"BCRYPT_ROUNDS": "4", "RATE_LIMITS": "off", "LOG_LEVEL": "error", "SECRET_KEY": "test-" * 10}
 

@@ -12,8 +12,10 @@ from accounts.models import Session, User
 class ApiView(APIView):
     """Refuses a method that does not exist before it asks who is there."""
 
+    http_method_names = ("get", "head", "post", "put", "patch", "delete")
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if not hasattr(self, (request.method or "").lower()):
+        if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
         super().initial(request, *args, **kwargs)
 
