@@ -54,6 +54,13 @@ class InvalidToken(AccountError):
     detail = _("This link is no longer valid. Please request a new one.")
 
 
+class NotAuthenticated(AccountError):
+    """Nobody is signed in where somebody must be."""
+
+    code, status, title = "not_authenticated", 401, _("Not signed in")
+    detail = _("Please sign in first.")
+
+
 class TokenNotValid(AccountError):
     """An access or refresh token that proves nothing."""
 

@@ -87,10 +87,10 @@ def find(session_id: UUID, user_id: UUID) -> Session:
 
 
 @transaction.atomic
-def close(session: Session, *, actor: User) -> None:
-    """Logs out: ends the session."""
+def close(session: Session, *, actor: User | None) -> None:
+    """Ends the session: its user logs out, or somebody else signs them out."""
     if _end(Session.objects.filter(pk=session.pk)):
-        kind = "session:closed" if actor.pk == session.user_id else "session:revoked"
+        kind = "session:closed" if actor and actor.pk == session.user_id else "session:revoked"
         audit.record(kind, session.user_id, actor=actor, session=str(session.pk))
 
 

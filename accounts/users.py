@@ -119,8 +119,8 @@ def revoke_sessions(user: User, *, actor: User | None) -> int:
 
 def revoke_session(user: User, session: Session, *, actor: User | None) -> None:
     """Ends one session of the user. Raises PermissionDenied, NotFound."""
-    with _changing(user, actor) as current:
-        sessions.close(session, actor=actor or current)
+    with _changing(user, actor):
+        sessions.close(session, actor=actor)
 
 
 def delete(user: User, *, actor: User | None) -> None:

@@ -89,7 +89,7 @@ class Environment(FileAwareEnv):
             period = duration(value)
             return _checked(period, least <= period <= _LONGEST)
 
-        return self.read(name, duration(default), parse, f"a duration such as {default}, 90s, 15m, 12h or 30d")
+        return self.read(name, duration(default), parse, "a duration such as 90s, 15m, 12h or 30d")
 
     def rate(self, name: str, default: str) -> Rate:
         return self.read(name, rate(default), rate, f"a count and a duration such as {default}")
@@ -111,7 +111,7 @@ class Environment(FileAwareEnv):
 
     def networks(self, name: str, default: str) -> list[str]:
         hint = "addresses or networks such as 127.0.0.1,10.0.0.0/8"
-        return self.read(name, default.split(","), _each(_network), hint)
+        return self.read(name, _each(_network)(default), _each(_network), hint)
 
     def bind_address(self, name: str, default: str) -> str:
         def parse(value: str) -> str:
@@ -153,7 +153,7 @@ class Environment(FileAwareEnv):
         try:
             return make(path)
         except OSError:
-            self.faults[name] = f"write a folder in which this user may write ({path} is not there)"
+            self.faults[name] = f"write a folder in which this user may write, unlike {path}"
             self.stop_on_faults()
             raise
 

@@ -76,6 +76,9 @@ SECRET_KEY = SECRET_KEY or env.made("DATA_DIR", DATA_DIR / "secret_key", secret_
 # Django ---------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "usermanager",
+    "accounts",
+    "notifications",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -88,9 +91,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "rest_framework",
-    "usermanager",
-    "accounts",
-    "notifications",
 ]
 
 MIDDLEWARE = [
@@ -221,7 +221,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "displayOperationId": False, "tryItOutEnabled": True},
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "displayOperationId": False,
+        "tryItOutEnabled": True,
+        "validatorUrl": None,
+    },
 }
 
 # Mail and tasks -------------------------------------------------------------------------------------------------------
@@ -237,6 +242,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_DEFAULT_QUEUE = "mail.now.v1"
+CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in ("mail.now.v1", "mail.bulk.v1")}
+CELERY_TASK_TIME_LIMIT = 90  # seconds; a mail's conversation ends after 30, so this is for a process that hangs
 CELERY_TASK_DEFAULT_QUEUE_TYPE = "classic"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -6,11 +6,11 @@ from django_filters import rest_framework as filters
 from rest_framework.response import Response
 
 from accounts.api.base import SignedIn
-from accounts.api.filters import TimeFilter
 from accounts.api.outputs import AuditEventSerializer
 from accounts.api.people import OfPeople
 from accounts.api.schema import SIGNED_IN, operation
 from accounts.audit import KINDS
+from accounts.filters import TimeFilter
 from accounts.models import AuditEvent
 
 

@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
-from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,6 +14,7 @@ from accounts.api.base import ApiView, OpenView, SignedIn, read
 from accounts.api.fields import PasswordField, TokenField
 from accounts.api.outputs import SignInSerializer, TokensSerializer, UserSerializer
 from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
+from accounts.errors import NotAuthenticated
 
 TOKENS_EXAMPLE = {"access": "eyJhbGciOiJFUzI1NiIs…", "refresh": "AQGTiPF8…", "token_type": "Bearer", "expires_in": 900}
 

@@ -14,7 +14,6 @@ from accounts import errors
 MEDIA_TYPE = "application/problem+json"
 STATUSES = {
     "parse_error": 400,
-    "not_authenticated": 401,
     "not_acceptable": 406,
     "payload_too_large": 413,
     "unsupported_media_type": 415,

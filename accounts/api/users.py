@@ -2,9 +2,7 @@
 
 from typing import Any, ClassVar
 
-from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
-from django_filters import rest_framework as filters
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -12,32 +10,14 @@ from rest_framework.response import Response
 from accounts import invitations, users
 from accounts.api.base import SignedIn, read
 from accounts.api.fields import AddressField, FullNameField, LocaleField, MetadataField, NewPasswordField, RoleField
-from accounts.api.filters import FlagFilter, TimeFilter
 from accounts.api.me import OwnChanges
 from accounts.api.outputs import DetailSerializer, UserSerializer
 from accounts.api.people import OfPeople
 from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
+from accounts.filters import USER_ORDERINGS, UserFilter
 from accounts.models import User
 
 REFUSALS = (*SIGNED_IN, "permission_denied", "not_found")
-
-
-class UserFilter(filters.FilterSet):
-    search = filters.CharFilter(method="by_part", help_text="Part of the address or of the name.")
-    role = filters.CharFilter(field_name="role__name", help_text="The name of a role.")
-    is_active = FlagFilter()
-    email_verified = FlagFilter()
-    created_after = TimeFilter(field_name="created_at", lookup_expr="gt")
-    created_before = TimeFilter(field_name="created_at", lookup_expr="lt")
-    last_login_after = TimeFilter(field_name="last_login_at", lookup_expr="gt")
-    last_login_before = TimeFilter(field_name="last_login_at", lookup_expr="lt")
-
-    class Meta:
-        model = User
-        fields: ClassVar[list[str]] = []
-
-    def by_part(self, users: QuerySet[User], name: str, part: str) -> QuerySet[User]:
-        return users.filter(Q(email_key__contains=part.lower()) | Q(full_name__icontains=part))
 
 
 class UserChanges(serializers.Serializer[Any]):
@@ -65,7 +45,7 @@ class UserViewSet(OfPeople):
     queryset = User.objects.select_related("role")
     serializer_class = UserSerializer
     filterset_class = UserFilter
-    orderings: ClassVar[dict[str, str]] = {"created_at": "id", "email": "email_key", "last_login_at": "last_login_at"}
+    orderings: ClassVar[dict[str, str]] = USER_ORDERINGS
     needs: ClassVar[dict[str, str]] = {"list": "users.view", "create": "users.add"}
 
     @operation(

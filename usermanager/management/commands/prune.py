@@ -1,4 +1,4 @@
-"""manage.py prune: deletes what has expired; the relay does the same once a day."""
+"""manage.py prune: deletes what has expired; the relay does the same every few minutes."""
 
 import json
 from typing import Any

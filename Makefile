@@ -1,0 +1,71 @@
+# `make run` and `make test` set up everything they need; the other targets are for people who change the product.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types schema lock secrets
+.NOTPARALLEL:
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+run: ## serve the product in the foreground until Ctrl-C
+	$(call install,requirements.txt)
+	@exec $(BIN)/python manage.py serve
+
+test: ## run the tests; ARGS="-k login" picks some
+	$(call install,requirements-dev.txt)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: ## check style and format
+	$(call install,requirements-dev.txt)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: ## check the types
+	$(call install,requirements-dev.txt)
+	@$(BIN)/mypy .
+
+schema: ## write docs/openapi.yaml anew
+	$(call install,requirements-dev.txt)
+	@mkdir -p docs
+	@ENV_FILE=/dev/null $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+lock: ## choose the versions anew that pyproject.toml allows; ARGS=--upgrade takes the newest
+	$(call install,requirements-dev.txt)
+	@$(LOCK) pyproject.toml --output-file requirements.txt
+	@$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+
+secrets: ## make the files in secrets/ that docker-compose.yml mounts, where they are missing
+	@$(SECRETS)
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS)
+
+# Makes the virtual environment and installs a lock into it, unless that very lock was installed with that very Python.
+define install
+@stamp="$(VENV)/.$(1).installed"; \
+fingerprint() { $(BIN)/python -c 'import sys; print(sys.version)' && cat $(1); }; \
+if [ -x $(BIN)/python ] && [ "$$(fingerprint 2>/dev/null | cksum)" = "$$(cat $$stamp 2>/dev/null)" ]; then exit 0; fi; \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+  { echo "Python 3.11 or newer is needed: install it, or name it with make $@ PYTHON=/path/to/python3" >&2; exit 1; }; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+  { echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }; \
+echo "Installing $(1) into $(VENV); this takes a minute and happens once." >&2; \
+$(PYTHON) -m venv $(VENV) && \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
+fingerprint | cksum > $$stamp
+endef
+
+# In a folder that only its owner may enter; the containers read the files under other user ids.
+define SECRETS
+umask 022; mkdir -p secrets; chmod 700 secrets; \
+made() { [ -s secrets/$$1 ] || printf '%s' "$$2" > secrets/$$1; }; \
+word() { $(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(24))'; }; \
+made secret_key "$$(word)$$(word)"; made admin_password "$$(word)"; made postgres_password "$$(word)"; made rabbitmq_password "$$(word)"; \
+made database_url "postgres://usermanager:$$(cat secrets/postgres_password)@postgres:5432/usermanager"; \
+made celery_broker_url "amqp://usermanager:$$(cat secrets/rabbitmq_password)@rabbitmq:5672//"; \
+made rabbitmq.conf "$$(printf 'default_user = usermanager\ndefault_pass = %s\n' "$$(cat secrets/rabbitmq_password)")"
+endef

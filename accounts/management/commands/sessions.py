@@ -1,0 +1,59 @@
+"""manage.py sessions: where somebody is signed in, and signing them out."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import CommandError
+
+from accounts import users
+from accounts.management import arguments
+from accounts.management.base import ActionsCommand, Row
+from accounts.models import Session, User
+
+COLUMNS = ("id", "created_at", "last_used_at", "expires_at", "ip", "user_agent")
+
+
+class Command(ActionsCommand):
+    help = "Lists where a user is signed in, and signs them out."
+    example = "sessions revoke ana@example.com"
+
+    def add_actions(self) -> None:
+        listing = self.add_action(
+            self.list, "list", "List the sessions of a user, newest first.", "sessions list ana@example.com --json"
+        )
+        listing.add_argument("who", metavar=arguments.WHO)
+        arguments.add_json(listing)
+        revoking = self.add_action(
+            self.revoke, "revoke", "End one session of a user, or all of them.", "sessions revoke ana@example.com"
+        )
+        revoking.add_argument("who", metavar=arguments.WHO)
+        revoking.add_argument("--session", metavar="ID", type=UUID, help="end this one alone")
+
+    def list(self, *, who: str, as_json: bool, **_options: Any) -> None:
+        self.print_rows(_rows(arguments.user(who)), COLUMNS, as_json=as_json)
+
+    def revoke(self, *, who: str, session: UUID | None, **_options: Any) -> None:
+        user = arguments.user(who)
+        ended = _revoke_one(user, session) if session else users.revoke_sessions(user, actor=None)
+        self.stdout.write(f"Ended {ended} session{'' if ended == 1 else 's'} of {user.email}.")
+
+
+def _revoke_one(user: User, session_id: UUID) -> int:
+    session = Session.objects.alive().filter(user=user, pk=session_id).first()
+    if session is None:
+        raise CommandError(f"{user.email} has no session {session_id}.")
+    users.revoke_session(user, session, actor=None)
+    return 1
+
+
+def _rows(user: User) -> Iterator[Row]:
+    for session in Session.objects.alive().filter(user=user).order_by("-id"):
+        yield {
+            "id": session.pk,
+            "created_at": session.created_at,
+            "last_used_at": session.last_used_at,
+            "expires_at": session.ends_at,
+            "ip": session.ip,
+            "user_agent": session.user_agent,
+        }

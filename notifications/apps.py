@@ -1,0 +1,16 @@
+"""Names the app for Django, and connects what happens to users with the mails they are owed."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class NotificationsConfig(AppConfig):
+    name = "notifications"
+    verbose_name = _("Notifications")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        import celery_app  # noqa: F401  tasks are bound to it
+        from notifications import checks, receivers  # noqa: F401  registers the checks
+
+        receivers.connect()

@@ -1,0 +1,80 @@
+"""A few threads that deliver what is put before them, each mail by one of them."""
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from uuid import UUID
+
+from django.db import close_old_connections, connections
+
+from notifications import delivery, mail_server
+
+PLACES_PER_THREAD = 8
+
+log = logging.getLogger(__name__)
+
+
+class Crew:
+    """`on_room` is called by one of the threads whenever half of the places have become free."""
+
+    def __init__(self, threads: int, on_room: Callable[[], None]) -> None:
+        self._on_room = on_room
+        self._places = threads * PLACES_PER_THREAD
+        self._waiting: SimpleQueue[UUID | None] = SimpleQueue()
+        self._in_hand: set[UUID] = set()
+        self._lock = threading.Lock()
+        self._is_closing = False
+        self._threads = [threading.Thread(target=self._work, name=f"mail-{number}") for number in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def room(self) -> int:
+        return max(0, self._places - len(self._in_hand))
+
+    @property
+    def in_hand(self) -> int:
+        return len(self._in_hand)
+
+    def offer(self, mail_id: UUID) -> bool:
+        """Whether there was a place for it; a mail that is in hand already keeps the one it has."""
+        with self._lock:
+            if mail_id in self._in_hand:
+                return True
+            if not self.room:
+                return False
+            self._in_hand.add(mail_id)
+        self._waiting.put(mail_id)
+        return True
+
+    def close(self) -> None:
+        """Lets the mails that are being sent go out, and leaves the others to the next relay."""
+        self._is_closing = True
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (mail_id := self._waiting.get()) is not None:
+            if not self._is_closing:
+                self._deliver(mail_id)
+            self._put_down(mail_id)
+        mail_server.hang_up()
+        connections.close_all()
+
+    def _deliver(self, mail_id: UUID) -> None:
+        close_old_connections()
+        try:
+            delivery.deliver(mail_id)
+        except Exception:  # whatever became of one mail, the next one has its turn
+            log.exception("mail %s met a fault that nobody foresaw", mail_id)
+            close_old_connections()
+
+    def _put_down(self, mail_id: UUID) -> None:
+        with self._lock:
+            self._in_hand.discard(mail_id)
+            has_room = len(self._in_hand) == self._places // 2
+        if has_room:
+            self._on_room()

@@ -1,0 +1,75 @@
+"""Delivers one mail: claims, composes, sends, settles; the same function for the worker and for the relay."""
+
+import logging
+import re
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+
+from accounts.addresses import deliverable
+from notifications import mail_server, mails, outbox
+from notifications.mail_folder import KIND_HEADER
+from notifications.models import OutboxMail
+
+log = logging.getLogger(__name__)
+
+
+def deliver(mail_id: UUID) -> None:
+    """Sends the mail if it is owed, due and in nobody else's hands, and writes down how it went.
+
+    Never call it in a transaction: what it writes must stand before the mail goes. Raises what nobody foresaw, after
+    the mail was postponed.
+    """
+    mail = outbox.claim(mail_id)
+    if mail is None:
+        return
+    try:
+        content = mails.compose(mail)
+        mail_server.send(message(mail, content))
+    except mails.NotWanted as reason:
+        outbox.settle_cancelled(mail, str(reason))
+        log.info("mail %s (%s) is not wanted any more: %s", mail.pk, mail.kind, reason)
+    except mail_server.NotSent as fault:
+        _settle_not_sent(mail, without_secrets(str(fault)), is_final=fault.is_final)
+    except Exception as fault:
+        outbox.postpone(mail, type(fault).__name__)  # not its text, which could quote the mail
+        raise
+    else:
+        outbox.settle_sent(mail)
+        log.info("mail %s (%s) was sent, try %d", mail.pk, mail.kind, mail.attempts)
+
+
+def _settle_not_sent(mail: OutboxMail, reason: str, *, is_final: bool) -> None:
+    settle = outbox.settle_failed if is_final else outbox.postpone
+    settle(mail, reason)
+    log.warning("mail %s (%s) was not sent, try %d: %s", mail.pk, mail.kind, mail.attempts, reason)
+
+
+def message(mail: OutboxMail, content: mails.Content) -> EmailMultiAlternatives:
+    """To one recipient, and under the same Message-ID on each try, by which their mail program tells a double."""
+    built = EmailMultiAlternatives(
+        content.subject,
+        content.text,
+        to=[deliverable(mail.email)],
+        headers={
+            "Message-ID": f"<{mail.pk}@{_host()}>",
+            "X-Entity-Ref-ID": str(mail.pk),
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+            KIND_HEADER: mail.kind,
+        },
+    )
+    built.attach_alternative(content.html, "text/html")
+    return built
+
+
+def without_secrets(reason: str) -> str:
+    """A mail server's words on one line, without the links' secrets, which a filter for bad links would quote."""
+    return re.sub(r"token=[\w-]+", f"token={mails.BLANK}", " ".join(reason.split()))
+
+
+def _host() -> str:
+    host = urlsplit(settings.PUBLIC_URL).hostname or "localhost"
+    return f"[IPv6:{host}]" if ":" in host else host

@@ -1,0 +1,157 @@
+"""Sends a message by the configured backend; a connection to an SMTP server is kept for a run of mails.
+
+Each thread has its own connection. A watcher ends a conversation that lasts too long, whatever the server does, and
+hangs up when no mail came for a while.
+"""
+
+import select
+import smtplib
+import socket
+import threading
+import time
+from contextlib import suppress
+
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
+
+CONVERSATION_SECONDS = 30.0  # well within outbox.LEASE: whoever takes a mail over must not meet its former sender
+IDLE_SECONDS = 5.0
+CLOSING = 421
+ABOUT_US = {530, 534, 535, 538}  # the server refuses us, who have to log in, and not the mail
+
+_thread = threading.local()
+
+
+class NotSent(Exception):
+    """The mail was not taken, or nobody knows whether it was. `is_final`: it never will be."""
+
+    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
+
+
+def send(message: EmailMessage) -> None:
+    """Hands the message over; to an SMTP server, over this thread's connection. Raises NotSent."""
+    try:
+        backend = get_connection()
+        if isinstance(backend, SMTPBackend):
+            _send_over_line(backend, message)
+        else:
+            backend.send_messages([message])
+    except smtplib.SMTPException as fault:
+        raise _not_sent(fault) from None
+    except OSError as fault:
+        raise NotSent(f"{type(fault).__name__}: {fault}") from None
+
+
+def hang_up() -> None:
+    """Closes this thread's connection, if it has one."""
+    line: Line | None = getattr(_thread, "line", None)
+    if line:
+        _thread.line = None
+        line.hang_up()
+
+
+class Line:
+    """A connection to an SMTP server, and the watcher that sees to its end."""
+
+    def __init__(self, backend: SMTPBackend) -> None:
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._is_dead = False
+        self._is_talking = True
+        self._until = time.monotonic() + CONVERSATION_SECONDS
+
+    def begin(self) -> bool:
+        """Whether a next conversation may begin: neither we nor the server have hung up."""
+        with self._lock:
+            if self._is_dead or self._has_something_to_say():
+                return False
+            self._is_talking = True
+            self._until = time.monotonic() + CONVERSATION_SECONDS
+            return True
+
+    def send(self, message: EmailMessage) -> None:
+        """Raises SMTPException or OSError. After anything but a refusal of this one mail the line is dead."""
+        is_alive = False
+        try:
+            if self._backend.open():
+                threading.Thread(target=self._watch, daemon=True, name="mail-server-watcher").start()
+            if time.monotonic() > self._until:
+                raise TimeoutError("the mail server took too long to let us in")
+            self._backend.send_messages([message])
+            is_alive = True
+        except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused):
+            is_alive = self._socket() is not None
+            raise
+        finally:
+            self._end(is_alive)
+
+    def hang_up(self) -> None:
+        with self._lock:
+            self._is_dead = True
+        with suppress(smtplib.SMTPException, OSError):
+            self._backend.close()
+
+    def _end(self, is_alive: bool) -> None:
+        with self._lock:
+            self._is_talking = False
+            self._until = time.monotonic() + IDLE_SECONDS
+        if not is_alive:
+            self.hang_up()
+
+    def _watch(self) -> None:
+        while (left := self._left()) > 0:
+            time.sleep(min(left, IDLE_SECONDS))
+
+    def _left(self) -> float:
+        """Seconds until the watcher has to look again; none when it has just ended the line, or somebody else has."""
+        with self._lock:
+            left = self._until - time.monotonic()
+            if self._is_dead or left > 0:
+                return 0 if self._is_dead else left
+            self._is_dead = True
+            is_talking = self._is_talking
+        with suppress(smtplib.SMTPException, OSError):
+            if not is_talking:
+                self._backend.close()
+            elif sock := self._socket():
+                sock.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer gets an error now
+        return 0
+
+    def _socket(self) -> socket.socket | None:
+        return getattr(self._backend.connection, "sock", None)
+
+    def _has_something_to_say(self) -> bool:
+        """An SMTP server speaks only when asked; if there is something to read, it says goodbye or has gone."""
+        sock = self._socket()
+        return sock is None or bool(select.select([sock], [], [], 0)[0])
+
+
+def _send_over_line(backend: SMTPBackend, message: EmailMessage) -> None:
+    line: Line | None = getattr(_thread, "line", None)
+    if line and line.begin():
+        try:
+            line.send(message)
+            return
+        except smtplib.SMTPSenderRefused as fault:
+            if fault.smtp_code != CLOSING:  # so many mails a connection and no more: a new one will do
+                raise
+    elif line:
+        line.hang_up()
+    _thread.line = Line(backend)
+    _thread.line.send(message)
+
+
+def _not_sent(fault: smtplib.SMTPException) -> NotSent:
+    code: int
+    text: bytes | str
+    if isinstance(fault, smtplib.SMTPRecipientsRefused):
+        code, text = next(iter(fault.recipients.values()))
+    elif isinstance(fault, smtplib.SMTPResponseException):
+        code, text = fault.smtp_code, fault.smtp_error
+    else:
+        return NotSent(f"{type(fault).__name__}: {fault}")
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    is_about_mail = isinstance(fault, smtplib.SMTPRecipientsRefused | smtplib.SMTPSenderRefused | smtplib.SMTPDataError)
+    return NotSent(f"{code} {words}", is_final=is_about_mail and 500 <= code < 600 and code not in ABOUT_US)

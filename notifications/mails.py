@@ -1,0 +1,173 @@
+"""The catalogue: what there is to tell, what each kind needs, and compose(), which makes a mail of a row of the outbox.
+
+A link's secret is made here, in the moment of sending, and nowhere kept: the database holds its hash. No text of ours
+shows what a user typed, as anybody may register somebody else's address under the name of an advertisement.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parseaddr
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone, translation
+from django.utils.formats import date_format
+from django.utils.timesince import timesince
+
+from accounts import tokens
+from accounts.models import User
+from accounts.tokens import Purpose
+from notifications import rendering
+from notifications.models import OutboxMail
+
+BLANK = "…"
+
+
+class NotWanted(Exception):
+    """There is nobody who is to get this mail any more; the text says why."""
+
+
+def _moved(user: User, mail: OutboxMail) -> str:
+    return "" if user.email_key == mail.email_key else "They have another address now."
+
+
+def _confirmed(user: User, mail: OutboxMail) -> str:
+    return "The address is confirmed." if user.email_verified else ""
+
+
+def _accepted(user: User, mail: OutboxMail) -> str:
+    return "They accepted already." if user.has_usable_password() else _moved(user, mail)
+
+
+def _theirs(user: User, mail: OutboxMail) -> str:
+    return "The address is theirs already." if user.email == mail.email else ""
+
+
+def _nothing(user: User, mail: OutboxMail) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of mail needs.
+
+    `page` is where its link leads; `objection` says why somebody does not need the mail any more. `is_notice` marks
+    what is told whatever has become of the account meanwhile. `samples` are details with which it can be shown.
+    """
+
+    purpose: Purpose | None = None
+    page: str = ""
+    objection: Callable[[User, OutboxMail], str] = _moved
+    is_notice: bool = False
+    samples: tuple[dict[str, Any], ...] = ({},)
+
+
+@dataclass(frozen=True)
+class Content:
+    subject: str
+    text: str
+    html: str
+
+
+KINDS = {
+    "welcome": Kind(Purpose.VERIFY_EMAIL, "/verify-email", samples=({}, {"is_confirmed": True})),
+    "verify_email": Kind(Purpose.VERIFY_EMAIL, "/verify-email", _confirmed),
+    "password_reset": Kind(Purpose.PASSWORD_RESET, "/reset-password"),
+    "password_changed": Kind(objection=_nothing, is_notice=True),
+    "email_change": Kind(Purpose.EMAIL_CHANGE, "/change-email", _theirs),
+    "email_changed": Kind(objection=_nothing, is_notice=True, samples=({"stage": "requested"}, {"stage": "confirmed"})),
+    "already_registered": Kind(),
+    "invitation": Kind(Purpose.INVITATION, "/accept-invitation", _accepted),
+    "new_login": Kind(
+        objection=_nothing, is_notice=True, samples=({"at": "2026-01-31T12:00:00+00:00", "ip": "192.0.2.1"},)
+    ),
+}
+WITH_LINK = [name for name, kind in KINDS.items() if kind.purpose]
+
+
+def compose(mail: OutboxMail) -> Content:
+    """What the mail says now, in its reader's language, with a fresh secret where it has a link. Raises NotWanted."""
+    user = _reader(mail)
+    data = mail.data | {"is_confirmed": user.email_verified}
+    secret = _mint(mail, user) if _has_link(mail.kind, data) else ""
+    language = user.locale or mail.language
+    with translation.override(language):
+        return Content(*rendering.render(mail.kind, language, _context(mail.kind, mail.email, secret, data)))
+
+
+def previews(name: str, language: str) -> list[Content]:
+    """The mail in each of its forms, made of samples and with the links' secrets blanked; nothing is written."""
+    with translation.override(language):
+        return [Content(*rendering.render(name, language, context)) for context in sample_contexts(name)]
+
+
+def sample_contexts(name: str) -> list[dict[str, Any]]:
+    """What the templates could be given, once for each form that the mail has."""
+    return [
+        _context(name, "ana@example.com", BLANK if _has_link(name, data) else "", data) for data in KINDS[name].samples
+    ]
+
+
+def _context(name: str, email: str, secret: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What the templates of a kind are given, in the language that is active."""
+    kind = KINDS[name]
+    home = settings.FRONTEND_URL or settings.PUBLIC_URL
+    return {
+        **data,
+        "site": parseaddr(settings.DEFAULT_FROM_EMAIL)[0] or urlsplit(settings.PUBLIC_URL).hostname,
+        "home": home,
+        "email": email,
+        "link": f"{home}{kind.page}?token={secret}" if secret else "",
+        "lifetime": _lifetime(kind.purpose) if kind.purpose else "",
+        "at": _moment(data["at"]) if "at" in data else "",
+    }
+
+
+def _has_link(name: str, data: dict[str, Any]) -> bool:
+    """Who is welcomed with an address that needs no confirmation gets no link."""
+    return name in WITH_LINK and not (name == "welcome" and data.get("is_confirmed"))
+
+
+def _reader(mail: OutboxMail) -> User:
+    """Whom the mail is for: where the row names nobody, whoever has the address. Raises NotWanted."""
+    kind = KINDS[mail.kind]
+    user = mail.user or User.objects.with_address(mail.email)
+    if user is None:
+        raise NotWanted("Nobody has this address.")
+    if not user.is_active and not kind.is_notice:
+        raise NotWanted("The user is suspended.")
+    if objection := kind.objection(user, mail):
+        raise NotWanted(objection)
+    return user
+
+
+def _mint(mail: OutboxMail, user: User) -> str:
+    """A secret for the link. Raises NotWanted.
+
+    What ends links (a new password or address, suspension, deletion) cancels the rows that would make new ones. Both
+    lock the user, so looking at the row after that tells for certain whether it came first.
+    """
+    purpose = KINDS[mail.kind].purpose
+    assert purpose
+    with transaction.atomic():
+        try:
+            secret = tokens.issue(user, purpose, request=mail.pk, email=mail.email)
+        except tokens.Superseded as fault:
+            raise NotWanted("A newer one was asked for, or its link was used.") from fault
+        except User.DoesNotExist as fault:
+            raise NotWanted("The user was deleted.") from fault
+        if not OutboxMail.objects.held(mail).exists():
+            raise NotWanted("It was cancelled meanwhile.")
+    return secret
+
+
+def _lifetime(purpose: Purpose) -> str:
+    now = timezone.now()
+    return timesince(now, now + tokens.lifetime(purpose)).replace("\xa0", " ")
+
+
+def _moment(text: str) -> str:
+    return f"{date_format(datetime.fromisoformat(text), 'DATETIME_FORMAT')} UTC"

@@ -1,0 +1,90 @@
+"""What is owed to whom, and how it went: one row a mail."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.addresses import ADDRESS_LENGTH
+from accounts.models.identifiers import new_id
+
+MAX_ATTEMPTS = 12
+ERROR_LENGTH = 500
+
+
+class Queue(models.TextChoices):
+    """What somebody waits for goes before what is sent to many."""
+
+    NOW = "now", _("now")
+    BULK = "bulk", _("bulk")
+
+
+class State(models.TextChoices):
+    OWED = "owed", _("owed")
+    SENDING = "sending", _("being sent")
+    SENT = "sent", _("sent")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+class OutboxMailQuerySet(models.QuerySet["OutboxMail"]):
+    def held(self, mail: "OutboxMail") -> "OutboxMailQuerySet":
+        """The mail, if it is still whoever claimed it that may settle it: a later claim has another lease."""
+        return self.filter(pk=mail.pk, state=State.SENDING, lease_until=mail.lease_until)
+
+
+class OutboxMail(models.Model):
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    kind = models.CharField(_("kind"), max_length=40)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        related_name="+",
+        verbose_name=_("user"),
+        help_text=_("Empty where nobody may learn whether the address is known; it is looked up when the mail goes."),
+    )
+    email = models.CharField(_("email address"), max_length=ADDRESS_LENGTH)
+    email_key = models.CharField(max_length=ADDRESS_LENGTH, editable=False)
+    language = models.CharField(_("language"), max_length=5, help_text=_("For people who chose none."))
+    data = models.JSONField(_("details"), default=dict, help_text=_("What the text needs; never a secret."))
+    queue = models.CharField(_("queue"), max_length=4, choices=Queue.choices, default=Queue.NOW)
+    state = models.CharField(_("state"), max_length=9, choices=State.choices, default=State.OWED)
+    attempts = models.PositiveSmallIntegerField(_("tries"), default=0, help_text=_("Counted when one begins."))
+    next_attempt_at = models.DateTimeField(_("next try"), default=timezone.now)
+    lease_until = models.DateTimeField(
+        null=True,
+        help_text=_("Until when it is its sender's alone or, while it is owed, a worker is expected to take it."),
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    sent_at = models.DateTimeField(_("sent"), null=True)
+    last_error = models.CharField(_("last error"), max_length=ERROR_LENGTH, blank=True, default="")
+
+    objects = OutboxMailQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("mail")
+        verbose_name_plural = _("mails")
+        constraints = (
+            models.CheckConstraint(condition=Q(state__in=State.values), name="mail_state_is_known"),
+            models.CheckConstraint(condition=Q(queue__in=Queue.values), name="mail_queue_is_known"),
+            models.CheckConstraint(condition=Q(attempts__lte=MAX_ATTEMPTS), name="mail_tries_are_bounded"),
+            models.CheckConstraint(
+                condition=~Q(state=State.SENDING) | Q(lease_until__isnull=False), name="mail_being_sent_has_lease"
+            ),
+            models.CheckConstraint(
+                condition=Q(state=State.SENT, sent_at__isnull=False) | (~Q(state=State.SENT) & Q(sent_at__isnull=True)),
+                name="mail_sent_has_time",
+            ),
+        )
+        indexes = (
+            # What the relay asks for each second stays small, however many mails were sent.
+            models.Index(fields=["-queue", "next_attempt_at"], condition=Q(state=State.OWED), name="mail_owed"),
+            models.Index(fields=["lease_until"], condition=Q(state=State.SENDING), name="mail_being_sent"),
+            models.Index(fields=["state", "created_at"], name="mail_state"),
+            models.Index(fields=["email_key"], name="mail_address"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"

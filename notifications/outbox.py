@@ -1,0 +1,183 @@
+"""The outbox: put() owes a mail, claim() gives it to one sender alone, the settling functions say how it went.
+
+Every change is one conditional UPDATE, so any number of workers and relays may work on it at once.
+"""
+
+import secrets
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import get_language, get_supported_language_variant
+
+from accounts.addresses import canonical_email
+from accounts.models import User
+from notifications.models import ERROR_LENGTH, MAX_ATTEMPTS, OutboxMail, Queue, State
+
+LEASE = timedelta(seconds=60)  # longer than a conversation with a mail server may last and its row wait for its lock
+ON_ITS_WAY = timedelta(seconds=5)  # what a worker is given to take a fresh mail before the relay does
+HANDED_OVER = timedelta(seconds=60)  # the same for what the relay handed to the broker
+FIRST_PAUSE = timedelta(seconds=40)  # doubled after each try: the twelfth comes about a day after the first
+KEEP_SETTLED = timedelta(days=30)
+KEEP_FAILED = timedelta(days=90)
+PRUNED_AT_ONCE = 500  # in one transaction, which on SQLite keeps everybody else from writing
+
+
+class Due(NamedTuple):
+    """A mail to be taken up; `is_overdue` when the broker was trusted with it and no worker took it."""
+
+    id: UUID
+    queue: str
+    is_overdue: bool
+
+
+def put(
+    kind: str,
+    *,
+    email: str,
+    user: User | None = None,
+    language: str | None = None,
+    data: dict[str, Any] | None = None,
+    queue: Queue = Queue.NOW,
+) -> OutboxMail:
+    """Owes somebody a mail; without a user, whoever has the address when it goes.
+
+    Call it in the transaction of its cause. The language is the request's if not given. Raises ValueError for what is no address.
+    """
+    now = timezone.now()
+    return OutboxMail.objects.create(
+        kind=kind,
+        user=user,
+        email=email,
+        email_key=canonical_email(email),
+        language=_supported(language or get_language()),
+        data=data or {},
+        queue=queue,
+        created_at=now,
+        next_attempt_at=now,
+        lease_until=now + ON_ITS_WAY if settings.CELERY_BROKER_URL and queue == Queue.NOW else None,
+    )
+
+
+def claim(mail_id: UUID) -> OutboxMail | None:
+    """The mail, for this caller alone until the lease ends; None if it need not be sent now, or not by this caller.
+
+    The try counts from here, so that a mail which kills its sender is not tried for ever.
+    """
+    now = timezone.now()
+    lease = now + LEASE
+    is_free = Q(state=State.OWED, next_attempt_at__lte=now) | Q(state=State.SENDING, lease_until__lte=now)
+    free = OutboxMail.objects.filter(is_free, pk=mail_id)
+    taken = free.filter(attempts__lt=MAX_ATTEMPTS)
+    if taken.update(state=State.SENDING, attempts=F("attempts") + 1, lease_until=lease):
+        return OutboxMail.objects.select_related("user").filter(pk=mail_id, lease_until=lease).first()
+    free.filter(attempts__gte=MAX_ATTEMPTS).update(
+        state=State.FAILED, lease_until=None, last_error="Whoever tried to send it stopped without a word."
+    )
+    return None
+
+
+def due(limit: int) -> list[Due]:
+    """The mails to be taken up now: those that a dead sender left behind, then those that somebody waits for."""
+    now = timezone.now()
+    left = OutboxMail.objects.filter(state=State.SENDING, lease_until__lte=now).order_by("lease_until")
+    found = [Due(mail_id, queue, is_overdue=False) for mail_id, queue in left.values_list("pk", "queue")[:limit]]
+    is_waiting = Q(lease_until=None) | Q(lease_until__lte=now)
+    owed = OutboxMail.objects.filter(is_waiting, state=State.OWED, next_attempt_at__lte=now)
+    rows = owed.order_by("-queue", "next_attempt_at").values_list("pk", "queue", "lease_until")
+    more = rows[: limit - len(found)]
+    return found + [Due(mail_id, queue, is_overdue=lease is not None) for mail_id, queue, lease in more]
+
+
+@transaction.atomic
+def hand_over(mails: list[Due]) -> list[Due]:
+    """Those of the mails that this caller, and no other, may hand to the broker now."""
+    return [mail for mail in mails if _hand_over(mail)]
+
+
+def take_back(mails: list[Due]) -> None:
+    """Undoes hand_over() for what the broker did not take."""
+    OutboxMail.objects.filter(pk__in=[mail.id for mail in mails], state=State.OWED).update(lease_until=None)
+
+
+def settle_sent(mail: OutboxMail) -> None:
+    """The mail server has it. That holds for one that was cancelled meanwhile, too."""
+    mine = OutboxMail.objects.filter(pk=mail.pk, lease_until=mail.lease_until)
+    mine.filter(state__in=[State.SENDING, State.CANCELLED]).update(
+        state=State.SENT, sent_at=timezone.now(), lease_until=None, last_error=""
+    )
+
+
+def settle_failed(mail: OutboxMail, reason: str) -> None:
+    """It is not tried again by itself."""
+    OutboxMail.objects.held(mail).update(state=State.FAILED, lease_until=None, last_error=reason[:ERROR_LENGTH])
+
+
+def settle_cancelled(mail: OutboxMail, reason: str) -> None:
+    """Nobody is to get it any more."""
+    OutboxMail.objects.held(mail).update(state=State.CANCELLED, lease_until=None, last_error=reason[:ERROR_LENGTH])
+
+
+def postpone(mail: OutboxMail, reason: str) -> None:
+    """It is tried again after a pause, unless that was the last try."""
+    if mail.attempts >= MAX_ATTEMPTS:
+        settle_failed(mail, reason)
+        return
+    OutboxMail.objects.held(mail).update(
+        state=State.OWED,
+        next_attempt_at=timezone.now() + _pause(mail.attempts),
+        lease_until=None,
+        last_error=reason[:ERROR_LENGTH],
+    )
+
+
+def retry(mails: QuerySet[OutboxMail]) -> int:
+    """Owes those anew that failed, were cancelled or wait for their next try; returns how many."""
+    again = _among(mails).filter(state__in=[State.FAILED, State.CANCELLED, State.OWED])
+    return again.update(state=State.OWED, attempts=0, next_attempt_at=timezone.now(), lease_until=None)
+
+
+def cancel(mails: QuerySet[OutboxMail], reason: str) -> int:
+    """Owes those no more that were not sent yet; returns how many. One in the hands of its sender may still go out."""
+    unsent = _among(mails).filter(state__in=[State.OWED, State.SENDING])
+    return unsent.update(state=State.CANCELLED, last_error=reason[:ERROR_LENGTH])
+
+
+def prune() -> int:
+    """Deletes mails that were settled long ago; returns how many."""
+    now = timezone.now()
+    settled = Q(state__in=[State.SENT, State.CANCELLED], created_at__lt=now - KEEP_SETTLED)
+    failed = Q(state=State.FAILED, created_at__lt=now - KEEP_FAILED)
+    old = OutboxMail.objects.filter(settled | failed).values_list("pk", flat=True)
+    deleted = 0
+    while some := list(old[:PRUNED_AT_ONCE]):
+        deleted += OutboxMail.objects.filter(pk__in=some).delete()[0]
+    return deleted
+
+
+def _hand_over(mail: Due) -> bool:
+    now = timezone.now()
+    is_free = Q(state=State.OWED, lease_until=None) | Q(state=State.SENDING, lease_until__lte=now)
+    return bool(OutboxMail.objects.filter(is_free, pk=mail.id).update(state=State.OWED, lease_until=now + HANDED_OVER))
+
+
+def _among(mails: QuerySet[OutboxMail]) -> QuerySet[OutboxMail]:
+    """The same mails in a query that can be updated, whatever order or joins the other has."""
+    return OutboxMail.objects.filter(pk__in=mails.order_by().values("pk"))
+
+
+def _pause(attempts: int) -> timedelta:
+    """A fifth more or less by chance, so that what failed together does not come back together."""
+    by_chance = 0.8 + secrets.randbelow(401) / 1000
+    return FIRST_PAUSE * (2 ** (attempts - 1) * by_chance)
+
+
+def _supported(language: str | None) -> str:
+    try:
+        return get_supported_language_variant(language or settings.LANGUAGE_CODE)
+    except LookupError:
+        return settings.LANGUAGE_CODE

@@ -1,0 +1,107 @@
+"""Which event owes which mail, in one table, and which event takes owed mails back."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.dispatch import Signal
+from django.utils import timezone
+
+from accounts import signals
+from accounts.addresses import canonical_email
+from accounts.models import Session, User
+from notifications import outbox, publisher
+from notifications.mails import WITH_LINK
+from notifications.models import OutboxMail
+
+
+class Owed(NamedTuple):
+    """A mail to an address; its user is named only where it is no secret that there is one."""
+
+    kind: str
+    email: str
+    user: User | None = None
+    data: dict[str, Any] | None = None
+
+
+def _change_requested(user: User, new_email: str, is_taken: bool) -> list[Owed]:
+    """Who has the new address already is told, and nobody else learns that they have."""
+    to_new = Owed("already_registered", new_email) if is_taken else Owed("email_change", new_email, user)
+    return [to_new, Owed("email_changed", user.email, user, {"stage": "requested"})]
+
+
+def _session_opened(user: User, session: Session) -> list[Owed]:
+    """Only for an address from which the user did not get in before."""
+    known = Session.objects.filter(user=user, ip=session.ip).exclude(pk=session.pk)
+    if not settings.NEW_LOGIN_MAIL or known.exists():
+        return []
+    return [Owed("new_login", user.email, user, {"at": timezone.now().isoformat(), "ip": session.ip})]
+
+
+MAILS: list[tuple[Signal, Callable[..., list[Owed]]]] = [
+    (signals.user_registered, lambda user: [Owed("welcome", user.email, user)]),
+    (signals.registration_repeated, lambda email: [Owed("already_registered", email)]),
+    (signals.email_verification_requested, lambda email: [Owed("verify_email", email)]),
+    (signals.password_reset_requested, lambda email: [Owed("password_reset", email)]),
+    (signals.password_changed, lambda user: [Owed("password_changed", user.email, user)]),
+    (signals.email_change_requested, _change_requested),
+    (
+        signals.email_changed,
+        lambda user, old_email: [Owed("email_changed", old_email, user, {"stage": "confirmed"})],
+    ),
+    (signals.user_invited, lambda user: [Owed("invitation", user.email, user)]),
+    (signals.session_opened, _session_opened),
+]
+
+
+def connect() -> None:
+    """What ends links comes first, so that it does not reach the mails that its own event owes."""
+    for signal, reaction in (
+        (signals.password_changed, _end_links),
+        (signals.email_changed, _end_links),
+        (signals.user_suspended, _end_links),
+        (signals.user_deleted, _forget),
+        (signals.personal_data_wanted, _tell),
+    ):
+        signal.connect(reaction, dispatch_uid=f"notifications.{reaction.__name__}")
+    for signal, mails in MAILS:
+        signal.connect(_owing(mails), weak=False, dispatch_uid="notifications.owe")
+
+
+def _owing(mails: Callable[..., Iterable[Owed]]) -> Callable[..., None]:
+    def owe(sender: object, signal: Signal, **arguments: Any) -> None:
+        for owed in mails(**arguments):
+            _owe(owed)
+
+    return owe
+
+
+def _owe(owed: Owed) -> None:
+    mail = outbox.put(owed.kind, email=owed.email, user=owed.user, data=owed.data)
+
+    def dispatch() -> None:
+        publisher.dispatch(mail.pk, mail.queue)
+
+    transaction.on_commit(dispatch, robust=True)
+
+
+def _end_links(sender: object, user: User, old_email: str = "", **_: Any) -> None:
+    """Mails that are still owed must not bring new links after the older ones were ended."""
+    links = _theirs(user, old_email).filter(kind__in=WITH_LINK)
+    outbox.cancel(links, "A change of password or address, or a suspension, ended its link.")
+
+
+def _forget(sender: object, user: User, **_: Any) -> None:
+    _theirs(user).delete()
+
+
+def _tell(sender: object, user: User, **_: Any) -> dict[str, list[dict[str, Any]]]:
+    fields = ("id", "kind", "email", "language", "state", "created_at", "sent_at")
+    return {"mails": list(_theirs(user).order_by("-id").values(*fields))}
+
+
+def _theirs(user: User, old_email: str = "") -> QuerySet[OutboxMail]:
+    keys = [user.email_key, canonical_email(old_email)] if old_email else [user.email_key]
+    return OutboxMail.objects.filter(Q(user=user) | Q(email_key__in=keys))

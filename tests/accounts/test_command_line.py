@@ -1,0 +1,119 @@
+"""What every command does for whoever types it: helps with an example, and ends with a status that a script can read."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.usermanager.processes import PROJECT, clean_environment, manage
+
+pytestmark = pytest.mark.process
+
+COMMANDS = ["createadmin", "users", "sessions", "keys"]
+ACTIONS = [
+    *(f"users {name}" for name in "list show create invite suspend activate unlock set-role delete".split()),
+    *(f"sessions {name}" for name in ("list", "revoke")),
+    *(f"keys {name}" for name in ("list", "rotate")),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a product that has one admin, root@example.com."""
+    made = tmp_path_factory.mktemp("data")
+    done = run(made, "prepare", ADMIN_EMAIL="root@example.com", ADMIN_PASSWORD="correct horse battery staple")
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return manage(*words, DATA_DIR=str(folder), BCRYPT_ROUNDS="4", **environment)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *ACTIONS])
+def test_help_ends_in_an_example(folder: Path, command: str) -> None:
+    done = run(folder, *command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"\nexample:\n  python manage.py {command}" in done.stdout
+
+
+def test_what_is_done_ends_with_0_and_without_colors(folder: Path) -> None:
+    done = run(folder, "users", "list", "--role", "admin", TERM="xterm-256color")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].startswith("root@example.com\t")
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["users", "suspend", "root@example.com"], "This is the last active administrator."),
+        (["users", "show", "nobody@example.com"], "There is no user nobody@example.com."),
+        (["users", "create", "root@example.com"], "There is an account with this address already."),
+    ],
+)
+def test_what_is_refused_ends_with_1_and_one_line(folder: Path, words: list[str], line: str) -> None:
+    done = run(folder, *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"CommandError: {line}\n"
+
+
+@pytest.mark.parametrize("words", [["users"], ["users", "create", "nobody"], ["sessions", "revoke"], ["keys", "turn"]])
+def test_what_is_not_understood_ends_with_2(folder: Path, words: list[str]) -> None:
+    done = run(folder, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: manage.py" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_without_tables_ends_with_1_and_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "users", "list")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("CommandError: The database cannot be used: no such table")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(folder: Path) -> None:
+    environment = clean_environment(DATA_DIR=str(folder))
+    command = [sys.executable, "manage.py", "users", "list", "--json"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_password_is_asked_for_twice_and_never_shown(folder: Path) -> None:
+    ours, theirs = pty.openpty()
+    environment = clean_environment(DATA_DIR=str(folder), BCRYPT_ROUNDS="4", TERM="xterm")
+    process = subprocess.Popen(
+        [sys.executable, "-c", AT_A_TERMINAL, sys.executable, "manage.py", "createadmin", "dora@example.com"],
+        cwd=PROJECT,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = b""
+    for prompt in (b"Password: ", b"Password again: "):
+        while prompt not in seen:
+            seen += os.read(ours, 1024)
+        os.write(ours, b"an unusual pair of mittens\n")
+    while b"may do everything now" not in seen:
+        seen += os.read(ours, 1024)
+    assert process.wait(20) == 0
+    os.close(ours)
+    assert b"mittens" not in seen
+
+
+# Makes the terminal on stdin the one that getpass opens, then becomes the command.
+AT_A_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""

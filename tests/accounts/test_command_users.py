@@ -1,0 +1,299 @@
+"""An operator looks after users at the machine, with `manage.py users`."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from io import BytesIO, StringIO, TextIOWrapper
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts import login, throttling
+from accounts.models import AuditEvent, RateBucket, Role, Session, User
+from accounts.signals import user_invited, user_suspended
+from tests.conftest import OTHER_PASSWORD
+
+pytestmark = pytest.mark.django_db
+NOBODY = "01a20945-f308-721a-bebb-44953872b004"
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def users(*words: str, out: StringIO | None = None) -> str:
+    """What `manage.py users …` prints."""
+    out = out or StringIO()
+    call_command("users", *words, stdout=out)
+    return out.getvalue()
+
+
+def listed(*words: str) -> list[str]:
+    """The addresses that `users list --json` prints."""
+    return [user["email"] for user in json.loads(users("list", "--json", *words))]
+
+
+def refusal(*words: str) -> tuple[int, str]:
+    """The exit status and the line of a command that is refused."""
+    with pytest.raises(CommandError) as refused:
+        users(*words)
+    assert "\n" not in str(refused.value)
+    return refused.value.returncode, str(refused.value)
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, line: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(line)))
+
+
+def last_event(kind: str) -> AuditEvent:
+    return AuditEvent.objects.filter(kind=kind).latest("id")
+
+
+@pytest.fixture
+def stored() -> Callable[[User], User]:
+    """The user as the database has them now."""
+    return lambda user: User.objects.select_related("role").get(pk=user.pk)
+
+
+class TestListing:
+    def test_is_an_empty_array_without_users(self) -> None:
+        assert users("list", "--json") == "[]\n"
+
+    def test_shows_the_newest_first(self, ana: User, bruno: User) -> None:
+        assert listed() == ["bruno@example.com", "ana@example.com"]
+
+    def test_shows_a_user_as_the_api_does(self, ana: User, root: User, client_of: Callable[[User], Any]) -> None:
+        ana.metadata, ana.locale = {"plan": "pro"}, "es"
+        ana.save(update_fields=["metadata", "locale"])
+        answer = client_of(root).get(f"/api/v1/users/{ana.pk}/").json()
+        assert json.loads(users("list", "--json", "--search", "ana")) == [answer]
+        assert json.loads(users("show", "ana@example.com", "--json")) == answer
+
+    def test_writes_a_user_a_line_for_a_pipe(self, ana: User) -> None:
+        head, line = users("list").splitlines()
+        assert head.split("\t")[:3] == ["email", "full_name", "role"]
+        assert line.split("\t")[:5] == ["ana@example.com", "Ana", "user", "yes", "yes"]
+
+    def test_draws_a_table_on_a_terminal(self, person: Callable[..., User]) -> None:
+        person("ana", full_name="[red]Ana", email="an-address-that-is-long@subdomain.example.com")
+        table = users("list", out=Terminal())
+        assert "an-address-that-is-long@subdomain.example.com  [red]Ana" in table
+        assert "\t" not in table
+
+    def test_prints_no_control_characters(self, person: Callable[..., User]) -> None:
+        person("ana", full_name="Ana\x1b[2J\tGarcía")
+        assert "Ana[2JGarcía" in users("list")
+
+    @pytest.mark.parametrize(
+        ("filters", "found"),
+        [
+            (["--search", "ANA@"], ["ana@example.com"]),
+            (["--role", "admin"], ["root@example.com"]),
+            (["--is-active", "false"], ["bruno@example.com"]),
+            (["--email-verified", "false"], ["ana@example.com"]),
+            (["--last-login-after", "2026-01-01"], ["root@example.com"]),
+            (["--last-login-before", "2026-01-01"], []),
+            (["--created-before", "2020-01-01T00:00:00Z"], []),
+            (["--role", "user", "--is-active", "true"], ["ana@example.com"]),
+        ],
+    )
+    def test_has_the_filters_of_the_api(
+        self, person: Callable[..., User], filters: list[str], found: list[str]
+    ) -> None:
+        person("ana", email_verified=False)
+        person("bruno", is_active=False)
+        person("root", role="admin", last_login_at=timezone.now() + timedelta(days=3650))
+        assert listed(*filters) == found
+
+    @pytest.mark.parametrize("ordering", ["created_at", "email", "last_login_at"])
+    def test_orders_as_the_api_does(
+        self, person: Callable[..., User], root: User, client_of: Callable[[User], Any], ordering: str
+    ) -> None:
+        person("zoe", last_login_at=timezone.now())
+        person("bruno")
+        client = client_of(root)
+        for way in (ordering, f"-{ordering}"):
+            answer = client.get("/api/v1/users/", {"ordering": way}).json()
+            assert listed(f"--ordering={way}") == [user["email"] for user in answer["results"]]
+
+    def test_stops_at_the_limit(self, ana: User, bruno: User) -> None:
+        assert listed("--limit", "1") == ["bruno@example.com"]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--created-after", "yesterday"],
+            ["--is-active", "perhaps"],
+            ["--limit", "0"],
+            ["--limit", "-1"],
+            ["--ordering=password"],
+        ],
+    )
+    def test_refuses_what_it_does_not_understand(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(CommandError):
+            users("list", *words)
+        assert not capsys.readouterr().out
+
+
+class TestShowing:
+    @pytest.mark.parametrize("name", ["ana@example.com", "ANA@Example.COM", "id"])
+    def test_finds_a_user_by_address_and_by_id(self, ana: User, name: str) -> None:
+        shown = users("show", str(ana.pk) if name == "id" else name)
+        assert f"id              {ana.pk}\n" in shown
+        assert "email           ana@example.com\n" in shown
+
+    @pytest.mark.parametrize("name", ["bruno@example.com", NOBODY, "ana", ""])
+    def test_says_that_there_is_nobody(self, ana: User, name: str) -> None:
+        assert refusal("show", name) == (1, f"There is no user {name}.")
+
+
+class TestCreating:
+    def test_invites_a_user_without_a_password(self, db: None) -> None:
+        invited: list[User] = []
+
+        def note(user: User, **_others: Any) -> None:
+            invited.append(user)
+
+        user_invited.connect(note)
+        try:
+            printed = users("create", "Dora@example.com", "--full-name", " Dora D. ", "--locale", "es")
+        finally:
+            user_invited.disconnect(note)
+        dora = User.objects.get(email_key="dora@example.com")
+        assert printed == f"Created Dora@example.com with the id {dora.pk} and invited them to choose a password.\n"
+        assert (dora.full_name, dora.locale, dora.role.name, dora.email_verified) == ("Dora D.", "es", "user", False)
+        assert invited == [dora]
+        assert not dora.has_usable_password()
+        assert last_event("user:created").actor_id is None
+
+    def test_takes_the_password_from_the_first_line_to_the_letter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        typed(monkeypatch, f" {OTHER_PASSWORD} ñ\r\nanother line\n".encode())
+        users("create", "dora@example.com", "--password-stdin", "--verified", "--role", "admin")
+        dora = User.objects.get(email_key="dora@example.com")
+        assert dora.check_password(f" {OTHER_PASSWORD} ñ")
+        assert dora.email_verified
+        assert dora.role.is_admin
+
+    @pytest.mark.parametrize(
+        ("line", "status"),
+        [
+            (b"", 2),
+            (b"\n", 2),
+            (b"correct horse \0 battery\n", 2),
+            (b"\xff\xfe\n", 2),
+            (b"password\n", 1),
+            (b"dora\n", 1),
+        ],
+    )
+    def test_refuses_a_password_that_is_none(self, monkeypatch: pytest.MonkeyPatch, line: bytes, status: int) -> None:
+        typed(monkeypatch, line)
+        assert refusal("create", "dora@example.com", "--password-stdin")[0] == status
+        assert not User.objects.exists()
+
+    def test_refuses_an_address_that_is_known(self, ana: User) -> None:
+        assert refusal("create", "ANA@example.com") == (1, "There is an account with this address already.")
+        assert User.objects.count() == 1
+
+    def test_refuses_a_role_that_does_not_exist(self, role: Callable[..., Role]) -> None:
+        role("support")
+        answer = refusal("create", "dora@example.com", "--role", "boss")
+        assert answer == (1, "There is no role boss. There are: admin, support, user.")
+        assert not User.objects.exists()
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["dora"],
+            ["dora@example.com", "--full-name", "Do\nra"],
+            ["dora@example.com", "--full-name", "x" * 151],
+            ["dora@example.com", "--locale", "fr"],
+            [],
+        ],
+    )
+    def test_refuses_what_the_api_refuses(self, words: list[str]) -> None:
+        refusal("create", *words)
+        assert not User.objects.exists()
+
+
+class TestChanging:
+    def test_suspends_with_a_reason_and_activates_again(self, ana: User, stored: Callable[[User], User]) -> None:
+        told: list[User] = []
+
+        def note(user: User, **_others: Any) -> None:
+            told.append(user)
+
+        login.open_session(ana)
+        user_suspended.connect(note)
+        try:
+            assert users("suspend", "ana@example.com", "--reason", "Chargeback") == "ana@example.com is suspended.\n"
+        finally:
+            user_suspended.disconnect(note)
+        assert not stored(ana).is_active
+        assert told == [ana]
+        assert not Session.objects.alive().exists()
+        assert last_event("user:suspended").data == {"reason": "Chargeback"}
+        assert users("activate", str(ana.pk)) == "ana@example.com is active.\n"
+        assert stored(ana).is_active
+
+    def test_unlocks(self, ana: User, settings: Any) -> None:
+        settings.RATE_LIMITS = True
+        throttling.take([throttling.Try("login", "x", settings.RATE_LOGIN, subject=ana.email_key)])
+        users("unlock", "ana@example.com")
+        assert not RateBucket.objects.exists()
+        assert last_event("user:unlocked").user_id == ana.pk
+
+    def test_gives_another_role(self, ana: User, role: Callable[..., Role], stored: Callable[[User], User]) -> None:
+        role("support", "users.view")
+        assert users("set-role", "ana@example.com", "support") == "ana@example.com has the role support.\n"
+        assert stored(ana).role.name == "support"
+
+    def test_invites_only_who_has_no_password(self, ana: User, person: Callable[..., User]) -> None:
+        assert refusal("invite", "ana@example.com")[0] == 1
+        dora = person("dora")
+        dora.set_password(None)
+        dora.save(update_fields=["password"])
+        assert users("invite", "dora@example.com") == "An invitation to dora@example.com is on its way.\n"
+        assert last_event("user:invited").user_id == dora.pk
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["suspend", "root@example.com"],
+            ["set-role", "root@example.com", "user"],
+            ["delete", "root@example.com", "--yes"],
+        ],
+    )
+    def test_never_takes_the_last_admin_away(
+        self, root: User, stored: Callable[[User], User], words: list[str]
+    ) -> None:
+        assert refusal(*words) == (1, "This is the last active administrator.")
+        assert stored(root).is_active
+        assert stored(root).role.is_admin
+
+
+class TestDeleting:
+    def test_does_not_ask_when_told_so(self, ana: User) -> None:
+        assert users("delete", "ana@example.com", "--yes") == "ana@example.com is deleted.\n"
+        assert not User.objects.exists()
+        assert last_event("user:deleted").user_id == ana.pk
+
+    def test_needs_a_terminal_to_ask_at(self, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        typed(monkeypatch, b"y\n")
+        assert refusal("delete", "ana@example.com") == (2, "There is no terminal to ask at: add --yes.")
+        assert User.objects.exists()
+
+    @pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("YES ", True), ("", False), ("no", False)])
+    def test_asks_first(self, ana: User, monkeypatch: pytest.MonkeyPatch, answer: str, is_deleted: bool) -> None:
+        monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+        if is_deleted:
+            users("delete", "ana@example.com")
+        else:
+            assert refusal("delete", "ana@example.com") == (1, "Nothing was deleted.")
+        assert User.objects.exists() != is_deleted
+
+
+def test_an_action_is_required() -> None:
+    refusal()

@@ -1,0 +1,93 @@
+"""What a load balancer and Prometheus learn."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from pytest_django import Settings
+
+from tests.conftest import refused
+from usermanager import health
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    health._require_migrations.cache_clear()
+    health._broker_in.cache_clear()
+
+
+def test_a_process_that_answers_lives(client: Client) -> None:
+    assert client.get("/health/live/").json() == {"status": "ok"}
+
+
+def test_it_is_ready_with_its_tables_and_without_a_broker(client: Client) -> None:
+    answer = client.get("/health/ready/")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "database": "ok", "migrations": "ok", "broker": "none"}
+
+
+def test_a_probe_may_name_any_host(client: Client) -> None:
+    assert client.get("/health/ready", headers={"Host": "10.1.2.3:8000"}).status_code == 200
+
+
+def test_without_the_tables_of_this_version_it_is_not_ready(client: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'accounts'")
+    answer = client.get("/health/ready/")
+    assert refused(answer, 503, "not_ready")["migrations"] == "missing"
+    assert answer["Retry-After"] == "5"
+
+
+def test_without_a_database_it_lives_but_is_not_ready(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "database", lambda: "down")
+    document = refused(client.get("/health/ready/"), 503, "not_ready")
+    assert document["database"] == "down"
+    assert document["detail"] == "database"
+    assert client.get("/health/live/").status_code == 200
+
+
+def test_a_broker_that_is_down_is_reported_and_decides_nothing(client: Client, settings: Settings) -> None:
+    settings.CELERY_BROKER_URL = "amqp://guest:guest@127.0.0.1:1//"
+    answer = client.get("/health/ready/")
+    assert answer.status_code == 200
+    assert answer.json()["broker"] == "down"
+
+
+@pytest.mark.broker
+def test_a_broker_that_answers_is_reported(client: Client, settings: Settings) -> None:
+    settings.CELERY_BROKER_URL = "amqp://guest:guest@127.0.0.1:5672//"
+    assert client.get("/health/ready/").json()["broker"] == "ok"
+
+
+def test_requests_are_counted_by_route(client: Client) -> None:
+    client.get("/api/v1/nowhere/11111/")
+    text = client.get("/metrics").content.decode()
+    assert 'http_requests_total{method="GET",route="/^api/",status="404"}' in text
+    assert "11111" not in text
+
+
+def test_an_unheard_of_method_gets_no_label_of_its_own(client: Client) -> None:
+    client.generic("BREW", "/health/live/")
+    text = client.get("/metrics").content.decode()
+    assert 'method="other"' in text
+    assert "BREW" not in text
+
+
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [
+        ("192.0.2.7", {}),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}),
+        ("127.0.0.1", {"Forwarded": "for=192.0.2.7"}),
+    ],
+)
+def test_other_addresses_do_not_see_the_counts(client: Client, address: str, headers: dict[str, str]) -> None:
+    refused(client.get("/metrics", REMOTE_ADDR=address, headers=headers), 403, "permission_denied")
+
+
+def test_a_network_may_be_allowed_and_a_counted_proxy_is_believed(client: Client, settings: Settings) -> None:
+    settings.METRICS_ALLOWED = ["192.0.2.0/24"]
+    settings.TRUSTED_PROXIES = 1
+    assert client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 200
+    refused(client.get("/metrics", headers={"X-Forwarded-For": "198.51.100.7"}), 403, "permission_denied")

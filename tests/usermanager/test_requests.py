@@ -1,0 +1,141 @@
+"""What holds for every request: ids, paths without their slash, headers, and the answer when nobody serves a path."""
+
+import logging
+
+import pytest
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from pytest_django import Settings
+
+from accounts import origin
+from tests.conftest import refused
+from usermanager import faults
+from usermanager.middleware import RequestContext
+
+VERBS = ["get", "post", "put", "patch", "delete", "options"]
+
+
+def test_a_sane_request_id_is_taken_over_and_answered(client: Client) -> None:
+    answer = client.get("/health/live/", headers={"X-Request-ID": "Trace-1.a_b"})
+    assert answer["X-Request-ID"] == "Trace-1.a_b"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 65, "é", "a\tb", "<script>"])
+def test_any_other_request_id_is_replaced(client: Client, given: str) -> None:
+    answer = client.get("/health/live/", headers={"X-Request-ID": given})
+    assert answer["X-Request-ID"] != given
+    assert len(answer["X-Request-ID"]) == 32
+
+
+def test_a_problem_document_names_the_request(client: Client) -> None:
+    answer = client.get("/api/v1/nowhere/", headers={"X-Request-ID": "abc"})
+    assert refused(answer, 404, "not_found")["instance"] == "abc"
+
+
+def test_use_cases_learn_where_the_request_comes_from() -> None:
+    seen: list[origin.Origin] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(origin.current.get())
+        return HttpResponse()
+
+    RequestContext(view)(RequestFactory().get("/", headers={"X-Request-ID": "abc", "User-Agent": "curl"}))
+    assert seen == [origin.Origin("127.0.0.1", "curl", "abc")]
+    assert origin.current.get() == origin.Origin()
+
+
+def test_the_log_has_a_line_for_each_request_without_its_query(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        client.get("/reset-password?token=secret")
+        client.get("/api/v1/nowhere?token=secret")
+    assert "GET /reset-password" in caplog.text
+    assert "GET /api/v1/nowhere" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_path_cannot_forge_a_line_of_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="usermanager.access"):
+        client.get("/x%0AGET%20/admin/%20200")
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("path", ["/health/live", "/api/v1/nowhere", "/api/v1", "/api"])
+def test_a_path_without_its_slash_answers_alike(client: Client, verb: str, path: str) -> None:
+    without, with_slash = getattr(client, verb)(path), getattr(client, verb)(f"{path}/")
+    assert without.status_code == with_slash.status_code
+    assert without.status_code not in {301, 302, 307, 308}
+    assert without["Content-Type"] == with_slash["Content-Type"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_nobody_serves_an_unknown_path_of_the_api(client: Client, verb: str) -> None:
+    refused(getattr(client, verb)("/api/v2/users/"), 404, "not_found")
+
+
+def test_a_stale_token_does_not_change_what_an_unknown_path_answers(client: Client) -> None:
+    refused(client.get("/api/nowhere/", headers={"Authorization": "Bearer stale"}), 404, "not_found")
+
+
+def test_a_method_that_does_not_exist_is_a_problem_document(client: Client) -> None:
+    refused(client.post("/health/live/"), 405, "method_not_allowed")
+
+
+def test_a_foreign_host_is_refused(client: Client) -> None:
+    refused(client.get("/api/v1/users/me/", headers={"Host": "evil.example.com"}), 400, "parse_error")
+
+
+def test_people_get_a_page_where_programs_get_a_document(client: Client) -> None:
+    page = client.get("/nowhere", headers={"Accept": "text/html,application/xhtml+xml", "Accept-Language": "en"})
+    assert page.status_code == 404
+    assert "<h1>404</h1>" in page.content.decode()
+    refused(client.get("/nowhere", headers={"Accept": "application/json"}), 404, "not_found")
+    refused(client.get("/api/nowhere/", headers={"Accept": "text/html"}), 404, "not_found")
+
+
+def test_a_crash_outside_the_api_views_is_a_problem_document_too(rf: RequestFactory) -> None:
+    answer = faults.server_error(rf.get("/api/v1/users/"))
+    assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")
+
+
+def test_answers_of_the_api_load_nothing_and_are_not_kept(client: Client) -> None:
+    answer = client.get("/api/v1/nowhere/")
+    assert answer["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert answer["Cache-Control"] == "no-store"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/admin/login/", "/api/docs/"])
+def test_pages_load_from_this_server_alone_and_run_nothing_inline(client: Client, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    policy = page["Content-Security-Policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert 'src="http' not in page.content.decode()
+    assert "<style" not in page.content.decode()
+
+
+def test_forms_keep_their_origin_but_no_other_site_learns_where_a_visitor_was(client: Client) -> None:
+    assert client.get("/health/live/")["Referrer-Policy"] == "same-origin"
+
+
+def test_only_chosen_origins_may_read_the_api_and_only_the_api(client: Client, settings: Settings) -> None:
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
+    chosen, other = {"Origin": "https://app.example.com"}, {"Origin": "https://evil.example.com"}
+    assert client.get("/api/v1/nowhere/", headers=chosen)["Access-Control-Allow-Origin"] == chosen["Origin"]
+    assert "Access-Control-Allow-Origin" not in client.get("/api/v1/nowhere/", headers=other)
+    assert "Access-Control-Allow-Origin" not in client.get("/health/live/", headers=chosen)
+
+
+def test_a_preflight_is_answered_without_the_final_slash(client: Client, settings: Settings) -> None:
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
+    headers = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
+    answer = client.options("/api/v1/auth/login", headers=headers)
+    assert answer.status_code == 200
+    assert answer["Access-Control-Allow-Origin"] == "https://app.example.com"

@@ -1,0 +1,149 @@
+"""`manage.py serve` as an operator sees it: real processes, from the summary to the last signal."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.usermanager.processes import (
+    PROJECT,
+    Running,
+    clean_environment,
+    descendants,
+    eventually,
+    free_port,
+    is_alive,
+    manage,
+    running,
+)
+
+pytestmark = pytest.mark.process
+
+READY = "Data "  # the last line of the summary
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def serving(folder: Path, port: int, **environment: str) -> AbstractContextManager[Running]:
+    command = [sys.executable, str(PROJECT / "manage.py"), "serve"]
+    variables = {"DATA_DIR": str(folder), "PORT": str(port), "WEB_WORKERS": "1", "BCRYPT_ROUNDS": "4"} | environment
+    return running(command, clean_environment(**variables), ready=READY)
+
+
+@pytest.fixture
+def product(tmp_path: Path, port: int) -> Iterator[Running]:
+    with serving(tmp_path / "var", port) as process:
+        yield process
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as answer:
+            return bool(answer.status == http.HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+def test_it_is_ready_when_it_says_so(product: Running, port: int) -> None:
+    assert answers(port)
+    assert product.process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_every_process_and_frees_the_port(product: Running, port: int, number: signal.Signals) -> None:
+    below = descendants(product.pid)
+    assert len(below) >= 3
+    assert product.stop(number) == 0
+    assert not any(map(is_alive, below))
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_kill_9_leaves_no_process(product: Running, port: int) -> None:
+    below = descendants(product.pid)
+    os.kill(product.pid, signal.SIGKILL)
+    eventually(lambda: not any(map(is_alive, below)))
+
+
+def test_a_web_server_that_dies_comes_back_and_nobody_is_refused_meanwhile(product: Running, port: int) -> None:
+    [web] = [pid for pid in descendants(product.pid) if "gunicorn" in _command(pid) and _parent(pid) == product.pid]
+    os.kill(web, signal.SIGKILL)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(b"GET /health/live/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert connection.recv(64).startswith(b"HTTP/1.1 200")
+    connection.close()
+
+
+def test_the_first_start_shows_the_password_and_the_second_is_quick(tmp_path: Path, port: int) -> None:
+    first = _printed(tmp_path / "var", port)
+    assert re.search(r"admin@example\.com with the password \S{12,} \(shown this once\)", first)
+    assert f"http://localhost:{port}/api/docs/" in first
+    assert str(tmp_path / "var" / "mail") in first
+    began = time.monotonic()
+    second = _printed(tmp_path / "var", port)
+    assert "password" not in second
+    assert time.monotonic() - began < 15  # in a suite that keeps every core busy; alone it takes a tenth of that
+
+
+def test_a_taken_port_is_told_in_one_line_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = manage("serve", DATA_DIR=str(tmp_path), PORT=str(port))
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert f"Port {port} is taken" in line
+    assert "PORT=8000" in line
+    assert not (tmp_path / "usermanager.sqlite3").exists()
+
+
+def test_an_address_of_another_machine_is_told_in_one_line(tmp_path: Path, port: int) -> None:
+    ended = manage("serve", DATA_DIR=str(tmp_path), PORT=str(port), BIND="192.0.2.1")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert "BIND=127.0.0.1" in ended.stderr
+
+
+def test_a_database_that_is_away_is_told_in_one_line(tmp_path: Path, port: int) -> None:
+    nobody = f"postgres://ana:hunter2@127.0.0.1:{free_port()}/users"
+    ended = manage("serve", DATA_DIR=str(tmp_path), PORT=str(port), DATABASE_URL=nobody)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert "hunter2" not in ended.stderr
+
+
+def test_prepare_does_the_same_without_serving(tmp_path: Path) -> None:
+    assert "with the password" in manage("prepare", DATA_DIR=str(tmp_path), BCRYPT_ROUNDS="4").stdout
+    assert manage("prepare", DATA_DIR=str(tmp_path), BCRYPT_ROUNDS="4").stdout == ""
+
+
+def test_help_ends_in_an_example() -> None:
+    for command in ("serve", "prepare", "prune"):
+        ended = manage(command, "--help")
+        assert ended.returncode == 0
+        assert "example:" in ended.stdout
+    assert manage("serve", "--nonsense").returncode == 2
+
+
+def _printed(folder: Path, port: int) -> str:
+    """What a start prints until it is ready."""
+    with serving(folder, port) as product:
+        assert product.stop() == 0
+        return product.printed
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -1,0 +1,67 @@
+"""A real SMTP server on this machine that keeps what it is given."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from tests.usermanager.processes import eventually
+
+
+class PostOffice:
+    """What was delivered, by recipient; each mail is handed out once."""
+
+    def __init__(self) -> None:
+        self._mails: list[tuple[str, EmailMessage]] = []
+        self._lock = threading.Lock()
+        self.port = 0
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        mail = message_from_bytes(envelope.content, policy=policy.default)
+        with self._lock:
+            self._mails += [(recipient, mail) for recipient in envelope.rcpt_tos]
+        return "250 kept"
+
+    def mail_to(self, address: str, saying: str = "") -> EmailMessage:
+        """The oldest mail to the address whose text says this; waits for it."""
+
+        def take() -> EmailMessage | None:
+            with self._lock:
+                for place, (recipient, mail) in enumerate(self._mails):
+                    if recipient == address and saying in text_of(mail):
+                        del self._mails[place]
+                        return mail
+            return None
+
+        mail = eventually(take, seconds=15)
+        assert mail is not None
+        return mail
+
+    def token_to(self, address: str, page: str) -> str:
+        """The token of the link to this page in a mail to the address."""
+        found = re.search(rf"/{page}\?token=([\w-]+)", text_of(self.mail_to(address, f"/{page}?token=")))
+        assert found
+        return found[1]
+
+
+def text_of(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+@contextmanager
+def post_office() -> Iterator[PostOffice]:
+    office = PostOffice()
+    controller = Controller(office, hostname="127.0.0.1", port=0)
+    controller.start()
+    try:
+        office.port = controller.server.sockets[0].getsockname()[1]
+        yield office
+    finally:
+        controller.stop()
