@@ -46,7 +46,8 @@ def put(
 ) -> OutboxMail:
     """Owes somebody a mail; without a user, whoever has the address when it goes.
 
-    Call it in the transaction of its cause. The language is the request's if not given. Raises ValueError for what is no address.
+    Call it in the transaction of its cause. The language is the request's if none is given. Raises ValueError for what
+    is no address.
     """
     now = timezone.now()
     return OutboxMail.objects.create(
@@ -173,7 +174,7 @@ def _among(mails: QuerySet[OutboxMail]) -> QuerySet[OutboxMail]:
 def _pause(attempts: int) -> timedelta:
     """A fifth more or less by chance, so that what failed together does not come back together."""
     by_chance = 0.8 + secrets.randbelow(401) / 1000
-    return FIRST_PAUSE * (2 ** (attempts - 1) * by_chance)
+    return FIRST_PAUSE * by_chance * int(2 ** (attempts - 1))
 
 
 def _supported(language: str | None) -> str:

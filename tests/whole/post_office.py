@@ -10,7 +10,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from tests.usermanager.processes import eventually
+from tests.usermanager.processes import eventually, free_port
 
 
 class PostOffice:
@@ -58,10 +58,10 @@ def text_of(mail: EmailMessage) -> str:
 @contextmanager
 def post_office() -> Iterator[PostOffice]:
     office = PostOffice()
-    controller = Controller(office, hostname="127.0.0.1", port=0)
+    office.port = free_port()
+    controller = Controller(office, hostname="127.0.0.1", port=office.port)
     controller.start()
     try:
-        office.port = controller.server.sockets[0].getsockname()[1]
         yield office
     finally:
         controller.stop()

@@ -27,12 +27,12 @@ class Product:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def ask(self, method: str, path: str, token: str = "", **body: Any) -> requests.Response:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+    def ask(self, method: str, path: str, access: str = "", **body: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {access}"} if access else {}
         return requests.request(method, f"{self.url}/api/v1/{path}", json=body or None, headers=headers, timeout=10)
 
-    def must(self, status: int, method: str, path: str, token: str = "", **body: Any) -> Any:
-        answer = self.ask(method, path, token, **body)
+    def must(self, status: int, method: str, path: str, access: str = "", **body: Any) -> Any:
+        answer = self.ask(method, path, access, **body)
         assert answer.status_code == status, (path, answer.status_code, answer.text)
         return answer.json() if answer.content else None
 

@@ -30,7 +30,8 @@ class Command(ExampleCommand):
             supervisor = Supervisor(list(children(listener)), settings.BASE_DIR)
             try:
                 supervisor.start()
-                if supervisor.wait_until_ready(seconds=READY_SECONDS, patience_seconds=PATIENCE_SECONDS):
+                patience_seconds = PATIENCE_SECONDS if health.broker() == "ok" else 0.0  # the worker waits for it, too
+                if supervisor.wait_until_ready(seconds=READY_SECONDS, patience_seconds=patience_seconds):
                     self.stdout.write(_summary(password))
                     self.stdout.flush()
                     supervisor.run()
