@@ -24,9 +24,9 @@ usermanager
     environment
 notifications
     apps
-    receivers  admin  management
+    receivers  admin  management  checks
     relay
-    publisher
+    publisher  crew
     tasks  doorbell
     delivery
     mails  outbox  mail_server  mail_folder
@@ -191,7 +191,8 @@ def _is_relative(node: ast.AST) -> bool:
 @cache
 def _rooms() -> dict[str, int]:
     """Each room with the number of its row, counted from the top."""
-    rooms, package = {}, ""
+    rooms: dict[str, int] = {}
+    package = ""
     for number, row in enumerate(ROWS.splitlines()):
         if row.startswith(" "):
             rooms |= {f"{package}.{room}": number for room in row.split()}

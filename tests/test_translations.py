@@ -1,7 +1,7 @@
 """Whatever an end user may read stands in the Spanish catalogue, and the compiled catalogue is the current one."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ KEYWORDS = {"_": None, "gettext": None, "gettext_lazy": None, "ngettext": (1, 2)
 @pytest.mark.parametrize("app", APPS)
 def test_every_text_of_the_code_is_translated(app: str) -> None:
     spanish = catalog(app)
-    missing = sorted({message for message in messages(app) if not translation(spanish, message)})
+    missing = sorted({first(message) for message in messages(app) if not translation(spanish, message)})
     assert missing == []
 
 
@@ -51,7 +51,7 @@ def catalog(app: str) -> Catalog:
         return read_po(file, locale="es")
 
 
-def messages(app: str) -> Iterator[str | tuple[str, ...]]:
+def messages(app: str) -> Iterator[str | Sequence[str]]:
     """What the code and the templates of an app ask to be translated."""
     for path in sorted((ROOT / app).rglob("*")):
         if path.suffix == ".py" and "migrations" not in path.parts:
@@ -63,12 +63,12 @@ def messages(app: str) -> Iterator[str | tuple[str, ...]]:
         yield from (message for _line, message, _comments, _context in extract("python", io.BytesIO(source), KEYWORDS))
 
 
-def translation(spanish: Catalog, message: str | tuple[str, ...]) -> bool:
+def translation(spanish: Catalog, message: str | Sequence[str]) -> bool:
     found = spanish.get(first(message))
     if found is None or found.fuzzy:
         return False
     return all(found.string) if isinstance(found.string, tuple) else bool(found.string)
 
 
-def first(message: str | tuple[str, ...]) -> str:
+def first(message: str | Sequence[str]) -> str:
     return message if isinstance(message, str) else message[0]

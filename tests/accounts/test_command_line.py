@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return manage(*words, DATA_DIR=str(folder), BCRYPT_ROUNDS="4", **environment)
+    return manage(*words, cwd=PROJECT, **{"DATA_DIR": str(folder), "BCRYPT_ROUNDS": "4", **environment})
 
 
 def test_what_is_done_ends_with_0_and_without_colors(folder: Path) -> None:

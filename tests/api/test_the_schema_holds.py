@@ -1,6 +1,7 @@
 """The service answers as its own description says, whatever it is asked (schemathesis)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import schemathesis
@@ -52,7 +53,5 @@ def authorization(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]
 @pytest.mark.django_db
 @schema.parametrize()
 @EXAMPLES
-def test_every_answer_is_described(case: schemathesis.Case, authorization: Callable[[], dict[str, str]]) -> None:
+def test_every_answer_is_described(case: "schemathesis.Case[Any]", authorization: Callable[[], dict[str, str]]) -> None:
     case.call_and_validate(headers=authorization(), checks=CHECKS)
-
-
