@@ -58,14 +58,14 @@ class Line:
     def __init__(self, backend: SMTPBackend) -> None:
         self._backend = backend
         self._lock = threading.Lock()
-        self._is_dead = False
+        self._is_dead = threading.Event()
         self._is_talking = True
         self._until = time.monotonic() + CONVERSATION_SECONDS
 
     def begin(self) -> bool:
         """Whether a next conversation may begin: neither we nor the server have hung up."""
         with self._lock:
-            if self._is_dead or self._has_something_to_say():
+            if self._is_dead.is_set() or self._has_something_to_say():
                 return False
             self._is_talking = True
             self._until = time.monotonic() + CONVERSATION_SECONDS
@@ -89,7 +89,7 @@ class Line:
 
     def hang_up(self) -> None:
         with self._lock:
-            self._is_dead = True
+            self._is_dead.set()
         with suppress(smtplib.SMTPException, OSError):
             self._backend.close()
 
@@ -102,15 +102,15 @@ class Line:
 
     def _watch(self) -> None:
         while (left := self._left()) > 0:
-            time.sleep(min(left, IDLE_SECONDS))
+            self._is_dead.wait(min(left, IDLE_SECONDS))
 
     def _left(self) -> float:
-        """Seconds until the watcher has to look again; none when it has just ended the line, or somebody else has."""
+        """Seconds until the watcher has to look again; none when the line is dead, or has just been ended."""
         with self._lock:
             left = self._until - time.monotonic()
-            if self._is_dead or left > 0:
-                return 0 if self._is_dead else left
-            self._is_dead = True
+            if self._is_dead.is_set() or left > 0:
+                return 0 if self._is_dead.is_set() else left
+            self._is_dead.set()
             is_talking = self._is_talking
         with suppress(smtplib.SMTPException, OSError):
             if not is_talking:

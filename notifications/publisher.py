@@ -96,6 +96,7 @@ def _connection() -> Connection:
 
 def _connect() -> Connection:
     connection = current_app.connection_for_write(
+        settings.CELERY_BROKER_URL,
         connect_timeout=STEP_SECONDS,
         transport_options={
             "confirm_publish": True,

@@ -1,0 +1,103 @@
+"""What these tests share: mails that are owed, a post that takes them, and databases that processes can share."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from pytest_django import DjangoDbBlocker, Settings
+
+from notifications import mail_server, outbox
+from notifications.models import OutboxMail
+from tests.notifications import databases
+from tests.notifications.post import Post
+
+BROKER = "amqp://guest:guest@127.0.0.1:5672//"
+
+
+@pytest.fixture
+def owe(db: None) -> Callable[..., OutboxMail]:
+    """Owes ana's address a mail that needs no user: owe("already_registered")."""
+
+    def put(kind: str = "already_registered", **fields: Any) -> OutboxMail:
+        return outbox.put(kind, **{"email": "ana@example.com", "language": "en"} | fields)
+
+    return put
+
+
+@pytest.fixture
+def post(settings: Settings) -> Iterator[Post]:
+    """A mail server to which mails go."""
+    post = Post()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", post.port
+    post.open()
+    yield post
+    mail_server.hang_up()
+    post.close()
+
+
+@pytest.fixture(autouse=True)
+def broker_where_needed(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("broker"):
+        try:
+            socket.create_connection(("127.0.0.1", 5672), timeout=2).close()
+        except OSError:
+            missing("RabbitMQ at 127.0.0.1:5672 (guest/guest)")
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Path:
+    """A file with all tables and roles, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "db.sqlite3"
+    with django_db_blocker.unblock(), databases.using(**databases.on_sqlite(path)):
+        call_command("migrate", verbosity=0)
+    return path
+
+
+@pytest.fixture
+def sqlite(empty_sqlite: Path, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The URL of an SQLite database, which is the default one meanwhile."""
+    path = tmp_path / "db.sqlite3"
+    shutil.copy(empty_sqlite, path)
+    with django_db_blocker.unblock(), databases.using(**databases.on_sqlite(path)):
+        yield f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The URL of a PostgreSQL database, which is the default one meanwhile."""
+    try:
+        with (
+            databases.new_on_postgres() as name,
+            django_db_blocker.unblock(),
+            databases.using(**databases.on_postgres(name)),
+        ):
+            call_command("migrate", verbosity=0)
+            yield f"{databases.SERVER}/{name}"
+    except psycopg.OperationalError:
+        missing("PostgreSQL at 127.0.0.1:5432 (user postgres)")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> str:
+    """Each of the two databases in turn."""
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def data_dir(settings: Settings, tmp_path: Path) -> Path:
+    settings.DATA_DIR = tmp_path
+    return tmp_path
+
+
+def missing(what: str) -> None:
+    """Skips the test, but never where nothing may be skipped."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"needs {what}")
+    pytest.skip(f"needs {what}")

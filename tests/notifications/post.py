@@ -1,0 +1,93 @@
+"""A real SMTP server on this machine that keeps what it takes and answers as it is told."""
+
+import asyncio
+import threading
+from collections import Counter
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from tests.usermanager.processes import eventually, free_port
+
+HANG, CLOSE = "hang", "close"
+
+
+class Post:
+    """`answers` holds what is said to MAIL, RCPT or the end of DATA instead of "250 OK"; a HANG says nothing at all."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, str] = {}
+        self.port = free_port()
+        self.conversations = 0
+        self._mails: list[EmailMessage] = []
+        self._lock = threading.Lock()
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+
+    def open(self) -> None:
+        self._controller.start()
+
+    def close(self) -> None:
+        """Also a second time."""
+        if self._controller.loop.is_running():
+            self._controller.stop()
+
+    @property
+    def url(self) -> str:
+        return f"smtp://127.0.0.1:{self.port}"
+
+    @property
+    def mails(self) -> list[EmailMessage]:
+        with self._lock:
+            return list(self._mails)
+
+    def one(self) -> EmailMessage:
+        """The only mail that was taken."""
+        (mail,) = self.mails
+        return mail
+
+    def wait_for(self, number: int, *, seconds: float = 20) -> list[EmailMessage]:
+        """So many different mails, however often each came."""
+        eventually(lambda: len(self.ids()) >= number, seconds=seconds)
+        return self.mails
+
+    def ids(self) -> Counter[str]:
+        """How often each mail was taken."""
+        return Counter(mail["X-Entity-Ref-ID"] for mail in self.mails)
+
+    async def handle_EHLO(self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]) -> Any:
+        session.host_name = hostname
+        self.conversations += 1
+        return responses
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        envelope.mail_from = address
+        return await self._say("MAIL", server)
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        envelope.rcpt_tos.append(address)
+        return await self._say("RCPT", server)
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        mail = message_from_bytes(envelope.content, policy=policy.default)
+        assert envelope.rcpt_tos == [mail["To"]]
+        answer = self.answers.get("DATA", "250 OK").format(mail=text_of(mail).replace("\r\n", " "))
+        if answer in (CLOSE, HANG) or answer.startswith("2"):
+            with self._lock:
+                self._mails.append(mail)
+        return await self._say("DATA", server, answer)
+
+    async def _say(self, stage: str, server: Any, answer: str = "") -> str:
+        answer = answer or self.answers.get(stage, "250 OK")
+        if answer == HANG:
+            await asyncio.sleep(60)
+        if answer == CLOSE:
+            server.transport.abort()
+        return answer
+
+
+def text_of(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())

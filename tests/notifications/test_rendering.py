@@ -1,0 +1,79 @@
+"""Templates of our own, and files that an operator puts in their place."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from django.core.checks import run_checks
+
+from notifications import checks, mails
+
+BODY = "notifications/en/password_changed/body.txt"
+
+
+def override(data_dir: Path, name: str, text: str | bytes) -> None:
+    path = data_dir / "templates" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def text_of(kind: str = "password_changed", language: str = "en") -> str:
+    return mails.previews(kind, language)[0].text
+
+
+def test_an_operators_file_stands_in_for_ours_and_a_change_of_it_shows_at_once(data_dir: Path) -> None:
+    override(data_dir, BODY, "Dear {{ email }}, your & our password.")
+    assert text_of() == "Dear ana@example.com, your & our password.\n"
+    override(data_dir, BODY, "Changed.")
+    assert text_of() == "Changed.\n"
+    assert "contraseña" in text_of(language="es")
+
+
+def test_an_operators_file_may_build_upon_ours(data_dir: Path) -> None:
+    name = "notifications/en/base.html"
+    override(data_dir, name, f'{{% extends "{name}" %}}{{% block foot %}}Acme Inc.{{% endblock %}}')
+    for kind in mails.KINDS:
+        assert "Acme Inc." in mails.previews(kind, "en")[0].html
+    assert run_checks(tags=["templates"]) == []
+
+
+def test_html_is_escaped_and_text_is_not(data_dir: Path) -> None:
+    for part in ("body.txt", "body.html"):
+        override(data_dir, f"notifications/en/new_login/{part}", "{{ ip }}&{{ site }}<{{ email }}")
+    (content,) = mails.previews("new_login", "en")
+    assert content.text == "192.0.2.1&UserManager<ana@example.com\n"
+
+
+def test_a_subject_is_one_line_whatever_the_file_says(data_dir: Path) -> None:
+    override(data_dir, "notifications/en/password_changed/subject.txt", "Hello\r\nBcc: eve@example.com\n")
+    assert mails.previews("password_changed", "en")[0].subject == "Hello Bcc: eve@example.com"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "{% if %}",
+        "{{ site|no_such_filter }}",
+        '{% extends "nowhere.txt" %}',
+        '{% include "nowhere.txt" %}',
+        "{% load nothing %}",
+        f'{{% include "{BODY}" %}}',
+        "{% widthratio site 1 link %}{{ site|date:site|add:1|dictsort:1|slice:site|urlizetrunc:site }}",
+        b"\xff\xfe not UTF-8",
+    ],
+)
+def test_a_broken_file_is_logged_and_reported_and_ours_is_used(
+    data_dir: Path, broken: str | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = text_of()
+    override(data_dir, BODY, broken)
+    with caplog.at_level(logging.ERROR):
+        assert text_of() == ours
+    assert str(data_dir / "templates" / BODY) in caplog.text
+    (warning,) = checks.overridden_templates()
+    assert warning.id == "notifications.W001"
+    assert BODY in warning.msg
+
+
+def test_ours_pass_the_check(data_dir: Path) -> None:
+    assert checks.overridden_templates() == []

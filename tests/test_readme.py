@@ -1,0 +1,85 @@
+"""What the README shows works as it stands there."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.usermanager.processes import PROJECT, clean_environment, free_port, running
+
+README = (PROJECT / "README.md").read_text()
+HERE = "http://localhost:8000"
+BASH, CURL = shutil.which("bash"), shutil.which("curl")
+ADMIN_PASSWORD = "four quiet admins nodding"
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    """The product with its default settings but for the port and the cost of a hash."""
+    port = free_port()
+    environment = clean_environment(
+        DATA_DIR=str(folder / "var"),
+        PORT=str(port),
+        ADMIN_PASSWORD=ADMIN_PASSWORD,
+        BCRYPT_ROUNDS="4",
+        LOG_LEVEL="warning",
+    )
+    with running([sys.executable, "manage.py", "serve"], environment, "Ctrl-C ends it"):
+        yield f"http://localhost:{port}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands for the checkout, in which the tour looks for var/mail."""
+    return tmp_path_factory.mktemp("checkout")
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not (BASH and CURL), reason="the README's tour needs bash and curl: install them to run it")
+def test_the_tour_works_as_pasted(url: str, folder: Path) -> None:
+    tour = block("bash", after="## A tour").replace(HERE, url)
+    done = subprocess.run([str(BASH)], input=tour, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.split() == ["201", "204", "200", "200", "202", "204", "200"], done.stdout
+    registered, signed_in, me, *_ = [json.loads(line) for line in done.stdout.splitlines() if line]
+    assert registered["email"] == signed_in["user"]["email"] == me["email"]
+    assert (registered["email_verified"], me["email_verified"]) == (False, True)
+
+
+@pytest.mark.process
+def test_another_service_checks_a_token_with_the_public_keys_alone(url: str) -> None:
+    names: dict[str, Any] = {}
+    exec(block("python", after="## Checking tokens").replace(HERE, url), names)  # noqa: S102 - our own README
+    credentials = {"email": "admin@example.com", "password": ADMIN_PASSWORD}
+    answer = requests.post(f"{url}/api/v1/auth/login/", json=credentials, timeout=10).json()
+    assert names["claims"](answer["access"])["sub"] == answer["user"]["id"]
+    with pytest.raises(names["jwt"].PyJWTError):
+        names["claims"](answer["access"][:-8] + "AAAAAAAA")
+
+
+@pytest.mark.parametrize("page", ["README.md", ".env.example"])
+def test_every_variable_is_explained(page: str) -> None:
+    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (PROJECT / "usermanager" / "settings.py").read_text()))
+    explained = set(re.findall(r"\b[A-Z_]{4,}\b", (PROJECT / page).read_text()))
+    assert read
+    assert not read - explained
+
+
+def test_every_page_that_is_linked_is_there() -> None:
+    pages = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
+    assert links
+    assert not [link for page, link in links if not (page.parent / link).exists()]
+
+
+def block(language: str, *, after: str) -> str:
+    """The first block of code in this language after a heading."""
+    found = re.search(rf"```{language}\n(.*?)```", README.partition(after)[2], re.DOTALL)
+    assert found
+    return found[1]
