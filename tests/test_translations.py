@@ -43,7 +43,7 @@ def test_the_compiled_catalogue_is_the_written_one(app: str) -> None:
 
 
 def texts(spanish: Catalog) -> dict[str, list[str]]:
-    return {first(message.id): [*message.string] for message in spanish if message.id}
+    return {first(message.id): list(message.string or ()) for message in spanish if message.id}
 
 
 def folder(app: str) -> Path:

@@ -45,9 +45,9 @@ def test_a_mail_is_put_on_its_way_when_its_cause_is_committed_and_not_before(
 
 
 def test_what_is_rolled_back_owes_nothing(ana: User, dispatched: list[UUID]) -> None:
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         passwords.request_reset(ana.email)
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert owed() == []
     assert dispatched == []
 
