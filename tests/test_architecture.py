@@ -19,7 +19,7 @@ manage
 usermanager
     management  urls  wsgi  gunicorn_config
     children  preparation  middleware  faults
-    health  metrics  logs  supervisor  worker_ready  commands
+    health  metrics  logs  supervisor  worker_ready
     settings
     environment
 notifications
@@ -33,7 +33,7 @@ notifications
     models  rendering
 accounts
     apps  urls
-    api  admin  pages  jwks  backends  checks  management
+    api  admin  jwks  backends  checks  management
     registration  login  passwords  addresses_change  users  invitations  role_changes  personal_data
     credentials  access_tokens
     sessions
@@ -46,7 +46,7 @@ celery_app
 """
 
 # All that notifications may know of accounts; docs/architecture.md says why each is needed.
-KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "addresses"}
+KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "addresses", "management"}
 
 # What may be imported within a function, and why not at the top.
 LATE = {

@@ -33,7 +33,7 @@ def _web(listener: socket.socket) -> Child:
 
 def _relay() -> Child:
     path = settings.DATA_DIR / "relay.sock"
-    return Child("mail relay", [sys.executable, "manage.py", "relay", "--skip-checks"], lambda: _listens(path))
+    return Child("mail relay", [sys.executable, "manage.py", "relay"], lambda: _listens(path))
 
 
 def _worker() -> Child:

@@ -1,11 +1,12 @@
 """manage.py mails."""
 
 import json
+import shlex
 from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
 
 from accounts.models import OneTimeToken
 from notifications import mails, outbox
@@ -31,7 +32,7 @@ def failed(owe: Owe) -> OutboxMail:
 def test_list_shows_the_newest_mails_first(failed: OutboxMail, owe: Owe, capsys: Capture) -> None:
     newest = owe(email="bruno@example.com")
     lines = run(capsys, "list").splitlines()
-    assert lines[0].split()[:2] == ["id", "created"]
+    assert lines[0].split("\t")[:2] == ["id", "created_at"]
     assert lines[1].startswith(str(newest.pk))
     assert "550 no such user" in lines[2]
 
@@ -88,8 +89,12 @@ def test_preview_shows_each_kind_and_writes_nothing(db: None, capsys: Capture, k
     assert not OneTimeToken.objects.exists()
 
 
-def test_help_has_an_example(capsys: Capture) -> None:
+@pytest.mark.parametrize("command", ["mails", "mails list", "mails retry", "mails preview", "relay"])
+def test_help_ends_in_an_example_that_the_command_understands(command: str, capsys: Capture) -> None:
+    name = command.split(maxsplit=1)[0]
     with pytest.raises(SystemExit) as end:
-        call_command("mails", "--help")
+        call_command(*command.split(), "--help")
     assert end.value.code == 0
-    assert "example" in capsys.readouterr().out.lower()
+    example = capsys.readouterr().out.rpartition("\nexample:\n  python manage.py ")[2]
+    parser = load_command_class("notifications", name).create_parser("manage.py", name)
+    assert parser.parse_args(shlex.split(example)[1:])

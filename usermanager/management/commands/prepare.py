@@ -4,14 +4,13 @@ from typing import Any
 
 from django.conf import settings
 
-from usermanager.commands import ExampleCommand
+from accounts.management.base import ExampleCommand
 from usermanager.preparation import prepare
 
 
 class Command(ExampleCommand):
     help = "Makes the tables, the signing key and the first admin where they are missing."
-    example = "docker compose run --rm prepare"
-    requires_system_checks = ()
+    example = "prepare"
 
     def handle(self, *arguments: Any, **options: Any) -> None:
         if password := prepare():

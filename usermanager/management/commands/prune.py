@@ -10,13 +10,13 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from accounts import audit, keys, sessions, throttling, tokens
+from accounts.management.base import ExampleCommand
 from notifications import outbox
-from usermanager.commands import ExampleCommand
 
 
 class Command(ExampleCommand):
     help = "Deletes expired sessions, one-time tokens, counters, keys, mails, task results and old audit events."
-    example = "python manage.py prune --json"
+    example = "prune --json"
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the numbers as JSON")

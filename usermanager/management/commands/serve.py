@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from accounts.management.base import ExampleCommand
 from usermanager import health
 from usermanager.children import children
-from usermanager.commands import ExampleCommand
 from usermanager.preparation import prepare
 from usermanager.supervisor import ChildFailed, Supervisor
 
@@ -21,8 +21,7 @@ BACKLOG = 2048
 
 class Command(ExampleCommand):
     help = "Runs the web server, the mail relay and, with a broker, the Celery worker until Ctrl-C or SIGTERM."
-    example = "PORT=9000 EMAIL_URL=smtp://localhost:1025 python manage.py serve"
-    requires_system_checks = ()
+    example = "serve"
 
     def handle(self, *arguments: Any, **options: Any) -> None:
         with _listen() as listener:
