@@ -4,20 +4,65 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from celery import current_app
 from django.core.management import call_command
+from kombu import Connection, Message, Queue
 from pytest_django import DjangoDbBlocker, Settings
 
 from notifications import mail_server, outbox
 from notifications.models import OutboxMail
 from tests.notifications import databases
 from tests.notifications.post import Post
+from tests.notifications.queues import NAMES, queues
 
 BROKER = "amqp://guest:guest@127.0.0.1:5672//"
+
+
+class Broker:
+    """RabbitMQ with queues of this test alone, as this process and those that it starts see it."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._connection = Connection(BROKER)
+        self._channel: Any = self._connection.channel()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "CELERY_BROKER_URL": BROKER,
+            "DJANGO_SETTINGS_MODULE": "tests.notifications.broker_settings",
+            "QUEUE_PREFIX": self.prefix,
+        }
+
+    def take(self, name: str) -> Message | None:
+        """The next message, taken out."""
+        return Queue(f"{self.prefix}.{name}", channel=self._channel).get(no_ack=True)
+
+    @contextmanager
+    def reader(self, name: str) -> Iterator[None]:
+        """Somebody who reads the queue, and takes nothing out."""
+        channel: Any = self._connection.channel()
+        channel.basic_qos(0, 1, False)
+        tag = channel.basic_consume(f"{self.prefix}.{name}", callback=lambda message: None)
+        yield
+        channel.basic_cancel(tag)
+        channel.close()
+
+    def delete(self, name: str) -> None:
+        self._channel.queue_delete(f"{self.prefix}.{name}")
+
+    def close(self) -> None:
+        for name in NAMES:
+            self.delete(name)
+            self._channel.exchange_delete(f"{self.prefix}.{name}")
+        self._connection.close()
 
 
 @pytest.fixture
@@ -49,6 +94,22 @@ def broker_where_needed(request: pytest.FixtureRequest) -> None:
             socket.create_connection(("127.0.0.1", 5672), timeout=2).close()
         except OSError:
             missing("RabbitMQ at 127.0.0.1:5672 (guest/guest)")
+
+
+@pytest.fixture
+def broker(settings: Settings) -> Iterator[Broker]:
+    prefix = f"test-{uuid4().hex[:12]}"
+    known: Any = current_app.amqp.queues
+    own: list[Any] = queues(prefix)
+    for queue in own:
+        known.add(queue)
+    settings.CELERY_BROKER_URL = BROKER
+    broker = Broker(prefix)
+    yield broker
+    for queue in own:
+        known.pop(queue.name)
+        known.aliases.pop(queue.alias)
+    broker.close()
 
 
 @pytest.fixture(scope="session")
