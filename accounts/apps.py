@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
@@ -20,3 +21,10 @@ class AccountsConfig(AppConfig):
             ensure_builtin(apps.get_model("accounts", "Role"))
 
         post_migrate.connect(make_roles, sender=self, weak=False, dispatch_uid="accounts.ensure_builtin")
+
+
+class PanelConfig(admin_apps.AdminConfig):
+    """Django's admin, with our site in the place of its own."""
+
+    default = False  # of this package, AccountsConfig is
+    default_site = "accounts.admin.site.panel"

@@ -1,5 +1,6 @@
 """Logging in, staying in with the refresh token, and logging out."""
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import transaction
@@ -25,11 +26,11 @@ def log_in(email: str, password: str) -> SignIn:
 
 
 @transaction.atomic
-def open_session(user: User) -> tuple[Session, str]:
+def open_session(user: User, *, lifetime: timedelta | None = None) -> tuple[Session, str]:
     """A session for somebody whose credentials were checked, and its refresh token."""
     user.last_login_at = timezone.now()
     User.objects.filter(pk=user.pk).update(last_login_at=user.last_login_at)
-    session, refresh = sessions.open_session(user)
+    session, refresh = sessions.open_session(user, lifetime=lifetime)
     session_opened.send(sender=User, user=user, session=session)
     return session, refresh
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
 USER = "user"
@@ -27,6 +28,8 @@ _OURS = {name.split(".")[0] for name in PERMISSIONS}
 NAME_LENGTH = 64
 PERMISSION_LENGTH = 100
 PERMISSIONS_PER_ROLE = 200
+
+validate_name = RegexValidator(r"^[a-z][a-z0-9_-]*\Z", _("Use lower case letters, digits, - and _."))
 
 
 def is_permission(name: str) -> bool:

@@ -22,21 +22,25 @@ from accounts.models import Session, User
 
 LIVE_SESSIONS_PER_USER = 50
 REMEMBERED_ROTATIONS = 100
+NOTED_EVERY = timedelta(minutes=1)  # not with each request, which would make each of them write
 TRUST_PERIOD = timedelta(days=30)
 VERSION = 1
 MAC_BYTES = 32
 _LENGTH = 1 + 16 + 4 + MAC_BYTES
 
 
-def open_session(user: User) -> tuple[Session, str]:
-    """A new session of the user and its first refresh token; the oldest one ends when there are too many."""
+def open_session(user: User, *, lifetime: timedelta | None = None) -> tuple[Session, str]:
+    """A new session of the user and its first refresh token; the oldest one ends when there are too many.
+
+    It lasts for SESSION_LIFETIME unless another lifetime is given.
+    """
     now = timezone.now()
     came_from = origin.current.get()
     session = Session.objects.create(
         user=user,
         created_at=now,
         last_used_at=now,
-        expires_at=now + settings.SESSION_LIFETIME,
+        expires_at=now + (lifetime or settings.SESSION_LIFETIME),
         idle_expires_at=now + settings.SESSION_IDLE_LIFETIME,
         ip=came_from.ip,
         user_agent=came_from.user_agent,
@@ -84,6 +88,14 @@ def find(session_id: UUID, user_id: UUID) -> Session:
     if session is None:
         raise TokenNotValid
     return session
+
+
+def note_use(session: Session) -> None:
+    """Keeps a session without refresh tokens from ending as idle: that of the admin panel."""
+    now = timezone.now()
+    if now - session.last_used_at > NOTED_EVERY:
+        living = Session.objects.alive().filter(pk=session.pk)
+        living.update(last_used_at=now, idle_expires_at=now + settings.SESSION_IDLE_LIFETIME)
 
 
 @transaction.atomic

@@ -1,24 +1,25 @@
 """The outbox in the admin panel: everything to be seen, and nothing changed but by sending again and cancelling."""
 
+from typing import ClassVar
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from accounts.admin.base import PanelModelAdmin, holds
 from notifications import doorbell, outbox
 from notifications.models import OutboxMail
 
 
 @admin.register(OutboxMail)
-class OutboxMailAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable when it runs
+class OutboxMailAdmin(PanelModelAdmin):
+    needs: ClassVar[dict[str, str]] = {"view": "mails.view"}
     list_display = ("created_at", "kind", "email", "state", "attempts", "next_attempt_at", "last_error")
     list_filter = ("state", "kind", "queue", "language")
     search_fields = ("=email_key", "=id")
     search_help_text = _("A whole address, or an id.")
-    ordering = ("-id",)
-    show_full_result_count = False
-    list_per_page = 50
     exclude = ("lease_until",)
     actions = ("retry", "cancel")
 
@@ -35,20 +36,5 @@ class OutboxMailAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
         text = ngettext("%d mail was cancelled.", "%d mails were cancelled.", number) % number
         self.message_user(request, text, messages.SUCCESS if number else messages.WARNING)
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.has_view_permission(request)
-
-    def has_view_permission(self, request: HttpRequest, obj: OutboxMail | None = None) -> bool:
-        return bool(request.user.is_authenticated and request.user.has_perm("mails.view"))
-
     def has_settle_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_authenticated and request.user.has_perm("mails.change"))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: OutboxMail | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: OutboxMail | None = None) -> bool:
-        return False
+        return holds(request, "mails.change")

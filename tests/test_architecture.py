@@ -41,12 +41,13 @@ accounts
     models
     hashers  password_policy
     hashing_gate
+    metadata
     errors  roles  signals  addresses  origin
 celery_app
 """
 
 # All that notifications may know of accounts; docs/architecture.md says why each is needed.
-KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "addresses", "management"}
+KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "addresses", "management", "admin"}
 
 # What may be imported within a function, and why not at the top.
 LATE = {

@@ -79,7 +79,7 @@ INSTALLED_APPS = [
     "usermanager",
     "accounts",
     "notifications",
-    "django.contrib.admin",
+    "accounts.apps.PanelConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

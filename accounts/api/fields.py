@@ -1,21 +1,18 @@
 """The kinds of input that several requests share."""
 
-import json
-import re
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from accounts import roles
+from accounts import metadata, roles
 from accounts.addresses import ADDRESS_LENGTH, canonical_email
+from accounts.errors import InvalidInput
 from accounts.models import Role
-from accounts.models.user import METADATA_BYTES
 from accounts.password_policy import MAX_LENGTH
 
 LOCALES = [("en", "English"), ("es", "Español")]
 TOKEN_LENGTH = 1024
-_ESCAPED_NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")  # which PostgreSQL's jsonb refuses
 
 
 class AddressField(serializers.CharField):
@@ -87,22 +84,13 @@ class LocaleField(serializers.ChoiceField):
 class MetadataField(serializers.DictField):
     """A JSON object of at most 16 KiB, for the application's own use."""
 
-    default_error_messages = {  # noqa: RUF012
-        "too_large": _("Metadata takes at most 16 KiB of JSON."),
-        "invalid_text": _("Metadata holds a character that no database can store."),
-    }
-
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        metadata: dict[str, Any] = super().to_internal_value(data)
+        given: dict[str, Any] = super().to_internal_value(data)
         try:
-            encoded = json.dumps(metadata, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            self.fail("invalid_text")
-        if len(encoded) > METADATA_BYTES:
-            self.fail("too_large")
-        if _ESCAPED_NUL.search(encoded):
-            self.fail("invalid_text")
-        return metadata
+            metadata.check(given)
+        except InvalidInput as refusal:
+            raise serializers.ValidationError(str(refusal.detail), code=refusal.faults[0][1]) from refusal
+        return given
 
 
 class RoleField(serializers.SlugRelatedField[Role]):

@@ -2,8 +2,6 @@
 
 from typing import Any, ClassVar
 
-from django.core.validators import RegexValidator
-from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
@@ -15,7 +13,7 @@ from accounts.api.outputs import RoleSerializer
 from accounts.api.people import Listing
 from accounts.api.schema import SIGNED_IN, operation
 from accounts.models import Role
-from accounts.roles import NAME_LENGTH, PERMISSIONS_PER_ROLE
+from accounts.roles import NAME_LENGTH, PERMISSIONS_PER_ROLE, validate_name
 
 REFUSALS = (*SIGNED_IN, "permission_denied")
 EXAMPLE = {"name": "support", "description": "Answers tickets", "permissions": ["users.view", "billing.refund"]}
@@ -23,10 +21,7 @@ ANSWER = {**EXAMPLE, "is_builtin": False}
 
 
 class RoleInput(serializers.Serializer[Any]):
-    name = serializers.CharField(
-        max_length=NAME_LENGTH,
-        validators=[RegexValidator(r"^[a-z][a-z0-9_-]*\Z", _("Use lower case letters, digits, - and _."))],
-    )
+    name = serializers.CharField(max_length=NAME_LENGTH, validators=[validate_name])
     description = serializers.CharField(max_length=250, required=False, allow_blank=True)
     permissions = serializers.ListField(child=PermissionField(), max_length=PERMISSIONS_PER_ROLE, required=False)
 

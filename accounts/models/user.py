@@ -14,8 +14,6 @@ from accounts.addresses import ADDRESS_LENGTH, canonical_email
 from accounts.models.identifiers import new_id
 from accounts.models.role import Role
 
-METADATA_BYTES = 16 * 1024
-
 
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":

@@ -1,0 +1,85 @@
+"""Roles in the panel."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts import role_changes, roles
+from accounts.admin.base import PanelModelAdmin, actor_of
+from accounts.admin.forms import UseCaseForm
+from accounts.models import Role
+
+OTHERS_HELP = _("Those of your own applications, such as billing.refund, one a line. They reach the access token.")
+
+
+class RoleForm(UseCaseForm):
+    name = forms.CharField(label=_("Name"), max_length=roles.NAME_LENGTH, validators=[roles.validate_name])
+    granted = forms.MultipleChoiceField(label=_("Permissions"), required=False, widget=forms.CheckboxSelectMultiple)
+    others = forms.CharField(
+        label=_("Other permissions"), required=False, widget=forms.Textarea(attrs={"rows": 3}), help_text=OTHERS_HELP
+    )
+
+    class Meta:
+        model = Role
+        fields = ("name", "description")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        held = set(options["instance"].permissions) if options.get("instance") else set()
+        initial = {"granted": held & set(roles.PERMISSIONS), "others": "\n".join(sorted(held - set(roles.PERMISSIONS)))}
+        options["initial"] = initial | (options.get("initial") or {})
+        super().__init__(*args, **options)
+        if isinstance(granted := self.fields.get("granted"), forms.MultipleChoiceField):
+            offered = [name for name in roles.PERMISSIONS if self.actor.holds([name])]
+            granted.choices = [(name, f"{roles.PERMISSIONS[name]} ({name})") for name in offered]
+
+    def clean_others(self) -> list[str]:
+        names = str(self.cleaned_data["others"]).split()
+        if unknown := [name for name in names if name in roles.PERMISSIONS or not roles.is_permission(name)]:
+            raise forms.ValidationError(_("There is no such permission.") + f" {unknown[0]}", code="invalid")
+        return names
+
+    def carry_out(self) -> Role:
+        changes = self.changes()
+        granted, others = changes.pop("granted", None), changes.pop("others", None)
+        if granted is not None or others is not None:
+            changes["permissions"] = [*self.cleaned_data["granted"], *self.cleaned_data["others"]]
+        if self.instance._state.adding:
+            return role_changes.create(changes.pop("name"), changes.pop("permissions", []), actor=self.actor, **changes)
+        return role_changes.update(self.instance, actor=self.actor, **changes)
+
+
+@admin.register(Role)
+class RoleAdmin(PanelModelAdmin):
+    needs: ClassVar[dict[str, str]] = {"view": "roles.view"} | dict.fromkeys(
+        ("add", "change", "delete"), "roles.change"
+    )
+    form = RoleForm
+    list_display = ("name", "description", "granted_permissions", "is_builtin")
+    ordering = ("name",)
+
+    @admin.display(description=_("permissions"))
+    def granted_permissions(self, role: Role) -> str:
+        return str(_("everything")) if role.is_admin else ", ".join(role.permissions) or "–"
+
+    def get_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
+        if self.has_change_permission(request, obj):
+            return ["name", "description", "granted", "others"]
+        return ["name", "description", "granted_permissions"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> list[str]:
+        if not self.has_change_permission(request, obj):
+            return ["granted_permissions"]
+        return ["name"] if obj and obj.is_builtin else []
+
+    def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        is_within_reach = obj is None or (not obj.is_admin and actor_of(request).holds_role(obj))
+        return super().has_change_permission(request, obj) and is_within_reach
+
+    def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        return self.has_change_permission(request, obj) and not (obj and obj.is_builtin)
+
+    def delete_model(self, request: HttpRequest, obj: Role) -> None:
+        role_changes.delete(obj, actor=actor_of(request))

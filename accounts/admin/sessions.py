@@ -1,0 +1,84 @@
+"""Sessions in the panel: to be seen, and ended."""
+
+from ipaddress import ip_address
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts import users
+from accounts.admin.base import PanelModelAdmin, actor_of, holds
+from accounts.admin.devices import device
+from accounts.errors import AccountError
+from accounts.models import Session, User
+
+
+class IsAlive(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "alive"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("alive"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset & Session.objects.alive() if self.value() == "yes" else queryset
+
+
+@admin.register(Session)
+class SessionAdmin(PanelModelAdmin):
+    needs: ClassVar[dict[str, str]] = {"view": "sessions.view"}
+    list_display = ("created_at", "user", "device", "ip", "last_used_at", "is_alive")
+    list_select_related = ("user",)
+    list_filter = (IsAlive,)
+    search_fields = ("ip",)
+    search_help_text = _("The whole address of a user, or the IP address of a device.")
+    actions = ("end",)
+    fields = ("user", "device", "ip", "user_agent", "created_at", "last_used_at", "ends_at", "revoked_at")
+    readonly_fields = ("device", "ends_at")
+
+    @admin.action(description=_("End the chosen sessions"), permissions=["revoke"])
+    def end(self, request: HttpRequest, chosen: QuerySet[Session]) -> None:
+        ended = 0
+        for session in chosen.select_related("user"):
+            try:
+                users.revoke_session(session.user, session, actor=actor_of(request))
+                ended += 1
+            except AccountError as refusal:
+                self.message_user(request, f"{session.user}: {refusal.detail}", messages.ERROR)
+        self.message_user(request, ngettext("%d session ended.", "%d sessions ended.", ended) % ended)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return holds(request, "sessions.revoke")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Session], search_term: str
+    ) -> tuple[QuerySet[Session], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if user := User.objects.with_address(term):
+            return queryset.filter(user=user), False
+        ip = _ip(term)
+        return (queryset.filter(ip=ip) if ip else queryset.none()), False
+
+    @admin.display(description=_("device"))
+    def device(self, session: Session) -> str:
+        return device(session.user_agent)
+
+    @admin.display(description=_("alive"), boolean=True)
+    def is_alive(self, session: Session) -> bool:
+        return session.is_alive
+
+    @admin.display(description=_("ends"))
+    def ends_at(self, session: Session) -> Any:
+        return session.ends_at
+
+
+def _ip(term: str) -> str | None:
+    try:
+        return str(ip_address(term))
+    except ValueError:
+        return None

@@ -1,0 +1,30 @@
+"""What an application may keep about a user for its own use: a JSON object of at most 16 KiB."""
+
+import json
+import re
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from accounts.errors import InvalidInput
+
+METADATA_BYTES = 16 * 1024
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(\\\\)*\\u0000")  # which PostgreSQL's jsonb refuses
+
+
+def check(metadata: Any) -> None:
+    """Raises InvalidInput when it cannot be stored."""
+    if not isinstance(metadata, dict):
+        raise InvalidInput("metadata", "not_a_dict", _("Metadata is a JSON object."))
+    try:
+        encoded = json.dumps(metadata, ensure_ascii=False).encode()
+    except UnicodeEncodeError as fault:
+        raise _unstorable() from fault
+    if len(encoded) > METADATA_BYTES:
+        raise InvalidInput("metadata", "too_large", _("Metadata takes at most 16 KiB of JSON."))
+    if _ESCAPED_NUL.search(encoded):
+        raise _unstorable()
+
+
+def _unstorable() -> InvalidInput:
+    return InvalidInput("metadata", "invalid_text", _("Metadata holds a character that no database can store."))

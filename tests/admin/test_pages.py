@@ -1,0 +1,93 @@
+"""Every page of the panel, in both languages, for whoever may see it."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts import audit
+from accounts.models import AuditEvent, Role, Session, User
+
+Panel = Callable[[User], Client]
+
+LISTS = {
+    "users.view": "admin:accounts_user_changelist",
+    "roles.view": "admin:accounts_role_changelist",
+    "sessions.view": "admin:accounts_session_changelist",
+    "audit.view": "admin:accounts_auditevent_changelist",
+    "mails.view": "admin:notifications_outboxmail_changelist",
+}
+
+
+def addresses(user: User) -> dict[str, str]:
+    """Every page there is, by the permission that opens it."""
+    event = audit.record("user:suspended", user, actor=None, reason="Chargeback")
+    session = Session.objects.get(user=user)
+    return {
+        **{f"{permission} list": reverse(name) for permission, name in LISTS.items()},
+        "users.view": reverse("admin:accounts_user_change", args=[user.pk]),
+        "users.add": reverse("admin:accounts_user_add"),
+        "users.delete": reverse("admin:accounts_user_delete", args=[user.pk]),
+        "roles.view": reverse("admin:accounts_role_change", args=[user.role.pk]),
+        "roles.change": reverse("admin:accounts_role_add"),
+        "sessions.view": reverse("admin:accounts_session_change", args=[session.pk]),
+        "audit.view": reverse("admin:accounts_auditevent_change", args=[event.pk]),
+    }
+
+
+@pytest.fixture
+def pages(ana: User, panel_of: Panel) -> dict[str, str]:
+    panel_of(ana)
+    return addresses(ana)
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "Log out"), ("es", "Cerrar sesión")])
+def test_root_sees_every_page_in_both_languages(
+    root: User, panel_of: Panel, pages: dict[str, str], language: str, word: str
+) -> None:
+    client = panel_of(root)
+    for address in ("/admin/", "/admin/password_change/", "/admin/accounts/", *pages.values()):
+        answer = client.get(address, headers={"Accept-Language": language})
+        assert answer.status_code == 200, address
+        assert word in answer.content.decode(), address
+
+
+def test_each_page_wants_its_own_permission(
+    person: Callable[..., User], role: Callable[..., Role], panel_of: Panel, pages: dict[str, str]
+) -> None:
+    for number, (name, address) in enumerate(pages.items()):
+        permission = name.removesuffix(" list")
+        role(f"with{number}", permission)
+        role(f"without{number}", *({"mails.change", "roles.assign", "users.view", "audit.view"} - {permission}))
+        allowed, other = (person(f"{who}{number}", role=f"{who}{number}") for who in ("with", "without"))
+        assert panel_of(allowed).get(address).status_code == 200, name
+        assert panel_of(other).get(address).status_code == 403, name
+
+
+def test_ana_enters_nowhere(ana: User, panel_of: Panel, pages: dict[str, str]) -> None:
+    client = panel_of(ana)
+    for address in ("/admin/", *pages.values()):
+        assert client.get(address)["Location"].startswith("/admin/login/"), address
+
+
+def test_nobody_changes_events_or_sessions_by_form(root: User, panel_of: Panel, pages: dict[str, str]) -> None:
+    client = panel_of(root)
+    rows: dict[str, AuditEvent | Session] = {
+        "auditevent": AuditEvent.objects.earliest("id"),
+        "session": Session.objects.earliest("id"),
+    }
+    for name, row in rows.items():
+        for deed in ("change", "delete"):
+            assert client.post(reverse(f"admin:accounts_{name}_{deed}", args=[row.pk]), {}).status_code == 403
+        assert client.post(reverse(f"admin:accounts_{name}_add"), {}).status_code == 403
+        row.refresh_from_db()
+
+
+@pytest.mark.parametrize(
+    "query", ["?q=%00", "?kind=%00", "?p=x", "?p=999999", "?o=77", "?nonsense=1", "?role__id__exact=x"]
+)
+def test_nonsense_in_the_address_is_no_fault(root: User, panel_of: Panel, query: str) -> None:
+    client = panel_of(root)
+    for name in LISTS.values():
+        assert client.get(reverse(name) + query).status_code < 500
