@@ -1,4 +1,4 @@
-"""What a list of users is narrowed down by and how it is ordered, alike for the API and manage.py.
+"""What lists of users and of audit events are narrowed down by and ordered, alike for the API and manage.py.
 
 A filter refuses what it does not understand, instead of leaving it out.
 """
@@ -10,7 +10,8 @@ from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
-from accounts.models import User
+from accounts.audit import KINDS
+from accounts.models import AuditEvent, User
 
 #: What users can be ordered by, and the column of each; ids grow with time, so that they stand for the creation.
 USER_ORDERINGS = {"created_at": "id", "email": "email_key", "last_login_at": "last_login_at"}
@@ -46,3 +47,15 @@ class UserFilter(filters.FilterSet):
 
     def by_part(self, users: QuerySet[User], name: str, part: str) -> QuerySet[User]:
         return users.filter(Q(email_key__contains=part.lower()) | Q(full_name__icontains=part))
+
+
+class AuditFilter(filters.FilterSet):
+    kind = filters.ChoiceFilter(choices=list(KINDS.items()), help_text="What happened.")
+    user = filters.UUIDFilter(field_name="user_id", help_text="The id of whom it happened to.")
+    actor = filters.UUIDFilter(field_name="actor_id", help_text="The id of who did it.")
+    after = TimeFilter(field_name="created_at", lookup_expr="gt", help_text="Later than this time.")
+    before = TimeFilter(field_name="created_at", lookup_expr="lt", help_text="Earlier.")
+
+    class Meta:
+        model = AuditEvent
+        fields: ClassVar[list[str]] = []

@@ -1,13 +1,20 @@
-"""The cast: ana and bruno are users, carla manages users, root is the admin; and what they speak through."""
+"""The cast: ana and bruno are users, carla manages users, root is the admin; what they speak through; and databases."""
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.core.management import call_command
+from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from accounts import access_tokens, login, roles
 from accounts.models import Role, User
+from tests.notifications import databases
 
 PASSWORD = "correct horse battery staple"
 OTHER_PASSWORD = "staple battery horse correct"
@@ -86,3 +93,49 @@ def refused(response: Any, status: int, code: str) -> dict[str, Any]:
     assert document["code"] == code
     assert document["status"] == status
     return document
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Path:
+    """A file with all tables and roles, to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "db.sqlite3"
+    with django_db_blocker.unblock(), databases.using(**databases.on_sqlite(path)):
+        call_command("migrate", verbosity=0)
+    return path
+
+
+@pytest.fixture
+def sqlite(empty_sqlite: Path, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The URL of an SQLite database, which is the default one meanwhile."""
+    path = tmp_path / "db.sqlite3"
+    shutil.copy(empty_sqlite, path)
+    with django_db_blocker.unblock(), databases.using(**databases.on_sqlite(path)):
+        yield f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """The URL of a PostgreSQL database, which is the default one meanwhile."""
+    try:
+        with (
+            databases.new_on_postgres() as name,
+            django_db_blocker.unblock(),
+            databases.using(**databases.on_postgres(name)),
+        ):
+            call_command("migrate", verbosity=0)
+            yield f"{databases.SERVER}/{name}"
+    except psycopg.OperationalError:
+        missing("PostgreSQL at 127.0.0.1:5432 (user postgres)")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> str:
+    """Each of the two databases in turn."""
+    return str(request.getfixturevalue(request.param))
+
+
+def missing(what: str) -> None:
+    """Skips the test, but never where nothing may be skipped."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"needs {what}")
+    pytest.skip(f"needs {what}")

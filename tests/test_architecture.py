@@ -36,8 +36,9 @@ accounts
     api  admin  jwks  backends  checks  management
     registration  login  passwords  addresses_change  users  invitations  role_changes  personal_data
     credentials  access_tokens
-    sessions
-    tokens  audit  throttling  keys  filters
+    sessions  throttling  filters
+    tokens  audit  keys
+    audit_chain
     models
     hashers  password_policy
     hashing_gate

@@ -2,28 +2,14 @@
 
 from typing import ClassVar
 
-from django_filters import rest_framework as filters
 from rest_framework.response import Response
 
 from accounts.api.base import SignedIn
 from accounts.api.outputs import AuditEventSerializer
 from accounts.api.people import OfPeople
 from accounts.api.schema import SIGNED_IN, operation
-from accounts.audit import KINDS
-from accounts.filters import TimeFilter
+from accounts.filters import AuditFilter
 from accounts.models import AuditEvent
-
-
-class AuditFilter(filters.FilterSet):
-    kind = filters.ChoiceFilter(choices=list(KINDS.items()))
-    user = filters.UUIDFilter(field_name="user_id")
-    actor = filters.UUIDFilter(field_name="actor_id")
-    after = TimeFilter(field_name="created_at", lookup_expr="gt")
-    before = TimeFilter(field_name="created_at", lookup_expr="lt")
-
-    class Meta:
-        model = AuditEvent
-        fields: ClassVar[list[str]] = []
 
 
 class AuditViewSet(OfPeople):

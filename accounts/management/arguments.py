@@ -3,12 +3,18 @@
 import getpass
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.management.base import CommandError
+from django.db.models import Model, QuerySet
+from django_filters.rest_framework import FilterSet
 
 from accounts.addresses import canonical_email
+from accounts.filters import FlagFilter, TimeFilter
 from accounts.models import Role, User
+
+T = TypeVar("T", bound=Model)
 
 USAGE_STATUS = 2
 WHO = "EMAIL-or-ID"
@@ -44,6 +50,22 @@ def add_password(parser: ArgumentParser) -> None:
 
 def add_json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
+
+
+def add_filters(parser: ArgumentParser, filters: type[FilterSet]) -> None:
+    """An option for each filter of the API, with the same name and meaning."""
+    for name, one in filters.base_filters.items():
+        metavar = {FlagFilter: "true|false", TimeFilter: "TIME"}.get(type(one), "TEXT")
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=one.extra["help_text"])
+
+
+def filtered(filters: type[FilterSet], options: dict[str, Any], rows: "QuerySet[T]") -> "QuerySet[T]":
+    """The rows that the options of add_filters() leave. Raises CommandError."""
+    found = filters({name: options[name] for name in filters.base_filters}, rows)
+    if not found.is_valid():
+        faults = " ".join(f"{name}: {' '.join(faults)}" for name, faults in found.errors.items())
+        raise CommandError(faults, returncode=USAGE_STATUS)
+    return found.qs
 
 
 def user(text: str) -> User:

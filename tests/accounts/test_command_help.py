@@ -5,10 +5,10 @@ import shlex
 import pytest
 from django.core.management import call_command, load_command_class
 
-COMMANDS = ["createadmin", "users", "sessions", "keys"]
+COMMANDS = ["createadmin", "users", "sessions", "keys", "audit"]
 ACTIONS = [
     *(f"users {name}" for name in ("list", "show", "create", "invite", "suspend", "activate", "unlock", "set-role")),
-    *("users delete", "sessions list", "sessions revoke", "keys list", "keys rotate"),
+    *("users delete", "sessions list", "sessions revoke", "keys list", "keys rotate", "audit list", "audit verify"),
 ]
 
 

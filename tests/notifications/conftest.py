@@ -1,7 +1,5 @@
-"""What these tests share: mails that are owed, a post that takes them, and databases that processes can share."""
+"""What these tests share: mails that are owed, a post that takes them, and a broker."""
 
-import os
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,16 +7,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 from celery import current_app
-from django.core.management import call_command
 from kombu import Connection, Message, Queue
-from pytest_django import DjangoDbBlocker, Settings
+from pytest_django import Settings
 
 from notifications import mail_server, outbox
 from notifications.models import OutboxMail
-from tests.notifications import databases
+from tests.conftest import missing
 from tests.notifications.post import Post
 from tests.notifications.queues import NAMES, queues
 
@@ -112,53 +108,7 @@ def broker(settings: Settings) -> Iterator[Broker]:
     broker.close()
 
 
-@pytest.fixture(scope="session")
-def empty_sqlite(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Path:
-    """A file with all tables and roles, to be copied."""
-    path = tmp_path_factory.mktemp("empty") / "db.sqlite3"
-    with django_db_blocker.unblock(), databases.using(**databases.on_sqlite(path)):
-        call_command("migrate", verbosity=0)
-    return path
-
-
-@pytest.fixture
-def sqlite(empty_sqlite: Path, tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The URL of an SQLite database, which is the default one meanwhile."""
-    path = tmp_path / "db.sqlite3"
-    shutil.copy(empty_sqlite, path)
-    with django_db_blocker.unblock(), databases.using(**databases.on_sqlite(path)):
-        yield f"sqlite:///{path}"
-
-
-@pytest.fixture
-def postgres(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """The URL of a PostgreSQL database, which is the default one meanwhile."""
-    try:
-        with (
-            databases.new_on_postgres() as name,
-            django_db_blocker.unblock(),
-            databases.using(**databases.on_postgres(name)),
-        ):
-            call_command("migrate", verbosity=0)
-            yield f"{databases.SERVER}/{name}"
-    except psycopg.OperationalError:
-        missing("PostgreSQL at 127.0.0.1:5432 (user postgres)")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def database(request: pytest.FixtureRequest) -> str:
-    """Each of the two databases in turn."""
-    return str(request.getfixturevalue(request.param))
-
-
 @pytest.fixture
 def data_dir(settings: Settings, tmp_path: Path) -> Path:
     settings.DATA_DIR = tmp_path
     return tmp_path
-
-
-def missing(what: str) -> None:
-    """Skips the test, but never where nothing may be skipped."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"needs {what}")
-    pytest.skip(f"needs {what}")

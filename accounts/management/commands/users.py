@@ -1,6 +1,5 @@
 """manage.py users: what an admin does about users, done at the machine."""
 
-from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
@@ -8,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import F, QuerySet
 
 from accounts import invitations, users
-from accounts.filters import USER_ORDERINGS, FlagFilter, TimeFilter, UserFilter
+from accounts.filters import USER_ORDERINGS, UserFilter
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand, Row
 from accounts.models import User
@@ -40,10 +39,8 @@ class Command(ActionsCommand):
         deleting.add_argument("--yes", action="store_true", help="do not ask")
 
     def list(self, *, ordering: str, limit: int | None, as_json: bool, **options: Any) -> None:
-        found = UserFilter({name: options[name] for name in UserFilter.base_filters}, _ordered(ordering))
-        if not found.is_valid():
-            raise CommandError(_faults(found), returncode=arguments.USAGE_STATUS)
-        rows = map(_document, found.qs[:limit].iterator(ROWS_AT_ONCE))
+        found = arguments.filtered(UserFilter, options, _ordered(ordering))
+        rows = map(_document, found[:limit].iterator(ROWS_AT_ONCE))
         self.print_rows(rows, COLUMNS, as_json=as_json)
 
     def show(self, *, who: str, as_json: bool, **_options: Any) -> None:
@@ -100,7 +97,7 @@ class Command(ActionsCommand):
             "List users, newest first unless told otherwise.",
             "users list --role admin --last-login-before 2026-01-01 --ordering=-last_login_at",
         )
-        _add_filters(parser)
+        arguments.add_filters(parser, UserFilter)
         orderings = [sign + name for name in USER_ORDERINGS for sign in ("", "-")]
         how = f"{', '.join(USER_ORDERINGS)}, or with - and the last first: --ordering=-email"
         parser.add_argument("--ordering", choices=orderings, default="-created_at", metavar="FIELD", help=how)
@@ -123,22 +120,11 @@ class Command(ActionsCommand):
         arguments.add_password(parser)
 
 
-def _add_filters(parser: ArgumentParser) -> None:
-    """An option for each filter of the API, with the same name and meaning."""
-    for name, one in UserFilter.base_filters.items():
-        metavar = {FlagFilter: "true|false", TimeFilter: "TIME"}.get(type(one), "TEXT")
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=one.extra["help_text"])
-
-
 def _ordered(ordering: str) -> QuerySet[User]:
     """Who never logged in comes last, as in the API."""
     column = F(USER_ORDERINGS[ordering.removeprefix("-")])
     by = column.desc(nulls_last=True) if ordering.startswith("-") else column.asc(nulls_first=True)
     return User.objects.select_related("role").order_by(by, "-id")
-
-
-def _faults(refused: UserFilter) -> str:
-    return " ".join(f"{name}: {' '.join(faults)}" for name, faults in refused.errors.items())
 
 
 def _document(user: User) -> Row:

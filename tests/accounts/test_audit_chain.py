@@ -1,0 +1,235 @@
+"""Nobody changes the audit trail unseen: the ORM refuses, and `manage.py audit verify` finds what SQL did."""
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, models, transaction
+from pytest_django import Settings
+
+from accounts import audit, audit_chain, origin, users
+from accounts.models import AuditChain, AuditEvent, User
+from accounts.models.audit_event import Unchangeable
+
+WRITERS = 8
+
+
+def verify(*words: str) -> str:
+    out = StringIO()
+    call_command("audit", "verify", *words, stdout=out)
+    return out.getvalue()
+
+
+def broken() -> str:
+    with pytest.raises(CommandError) as refusal:
+        verify()
+    assert refusal.value.returncode == 1
+    return str(refusal.value)
+
+
+def sql(statement: str, *values: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        assert cursor.rowcount == 1
+
+
+@pytest.fixture
+def trail(ana: User) -> list[AuditEvent]:
+    """Five events of ana's, from an address and a device."""
+    token = origin.current.set(origin.Origin("2001:db8::1", "curl/8", "r-1"))
+    written = [audit.record("user:changed", ana, actor=ana, fields=[str(number)]) for number in range(5)]
+    origin.current.reset(token)
+    return written
+
+
+def test_a_trail_that_nobody_touched_is_whole(trail: list[AuditEvent]) -> None:
+    assert verify() == "All 5 events are as they were written.\n"
+    assert json.loads(verify("--json")) == {"intact": True, "events": 5, "fault": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda event: event.save(),
+        lambda event: event.delete(),
+        lambda event: AuditEvent(kind="user:changed").save(),
+        lambda event: AuditEvent.objects.create(kind="user:changed"),
+        lambda event: AuditEvent.objects.filter(pk=event.pk).update(kind="user:deleted"),
+        lambda event: AuditEvent.objects.all().delete(),
+        lambda event: AuditEvent.objects.bulk_update([event], ["kind"]),
+        lambda event: AuditEvent.objects.bulk_create([AuditEvent(kind="user:changed")]),
+        lambda event: AuditEvent.objects.update_or_create({"kind": "user:deleted"}, pk=event.pk),
+        lambda event: AuditEvent._base_manager.filter(pk=event.pk).update(kind="user:deleted"),
+    ],
+)
+def test_the_orm_neither_changes_nor_removes_nor_adds_an_event(
+    trail: list[AuditEvent], change: Callable[[AuditEvent], object]
+) -> None:
+    before = list(AuditEvent.objects.order_by("id").values())
+    with pytest.raises(Unchangeable):
+        change(trail[2])
+    assert list(AuditEvent.objects.order_by("id").values()) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "kind = 'user:deleted'",
+        "user_id = NULL",
+        "actor_id = NULL",
+        "created_at = '2020-01-01 00:00:00+00:00'",
+        "request_id = 'r-2'",
+        'data = \'{"fields": ["role"]}\'',
+        "ip = '192.0.2.1'",
+        "user_agent = 'wget'",
+        "origin_digest = 'x'",
+        "hash = 'x'",
+    ],
+)
+def test_a_changed_event_is_named(trail: list[AuditEvent], change: str) -> None:
+    sql(f"UPDATE accounts_auditevent SET {change} WHERE position = %s", trail[2].position)  # noqa: S608
+    assert f"event {trail[2].pk} " in broken()
+
+
+def test_a_removed_event_is_missed(trail: list[AuditEvent]) -> None:
+    sql("DELETE FROM accounts_auditevent WHERE position = %s", 3)
+    assert broken().startswith("Events 3 to 3 of chain 0, before event ")
+
+
+def test_a_removed_first_event_is_missed(trail: list[AuditEvent]) -> None:
+    sql("DELETE FROM accounts_auditevent WHERE position = %s", 1)
+    assert broken().startswith("Events 1 to 1 of chain 0")
+
+
+def test_removed_newest_events_are_missed(trail: list[AuditEvent]) -> None:
+    sql("DELETE FROM accounts_auditevent WHERE position = %s", 5)
+    assert broken() == "Events 5 to 5 of chain 0, its newest, are missing."
+
+
+def test_the_end_of_a_chain_cannot_be_moved(trail: list[AuditEvent]) -> None:
+    sql("DELETE FROM accounts_auditevent WHERE position = %s", 5)
+    sql("UPDATE accounts_auditchain SET length = 4, head = %s", trail[3].hash)
+    assert "row of chain 0 was changed" in broken()
+
+
+def test_events_go_into_another_chain_rather_than_hide_that_one_was_changed(trail: list[AuditEvent]) -> None:
+    sql("DELETE FROM accounts_auditevent WHERE position = %s", 5)
+    sql("UPDATE accounts_auditchain SET length = 4, head = %s", trail[3].hash)
+    assert audit.record("user:exported", trail[0].user_id, actor=None).chain == 1
+    assert "row of chain 0 was changed" in broken()
+
+
+@pytest.mark.parametrize(("chain", "position"), [(0, 6), (7, 1)])
+def test_an_event_that_was_slipped_in_is_named(trail: list[AuditEvent], chain: int, position: int) -> None:
+    forged = AuditEvent(kind="user:role_changed", chain=chain, position=position, hash=trail[4].hash)
+    plain: models.QuerySet[AuditEvent] = models.QuerySet(AuditEvent)
+    plain.bulk_create([forged])
+    assert f"event {forged.pk} " in broken()
+
+
+def test_two_events_that_changed_places_are_noticed(trail: list[AuditEvent]) -> None:
+    for position, place in ((2, 9), (3, 2), (9, 3)):
+        sql("UPDATE accounts_auditevent SET position = %s WHERE position = %s", place, position)
+    assert f"event {trail[2].pk} " in broken()
+
+
+def test_a_deleted_person_is_forgotten_and_the_trail_stays_whole(trail: list[AuditEvent], ana: User) -> None:
+    users.delete(ana, actor=None)
+    assert not AuditEvent.objects.exclude(ip=None, user_agent="", origin_salt="").filter(actor_id=ana.pk).exists()
+    assert "All 6 events" in verify()
+
+
+def test_an_address_is_blanked_for_nobody_who_is_still_there(trail: list[AuditEvent]) -> None:
+    sql("UPDATE accounts_auditevent SET ip = NULL, user_agent = '', origin_salt = '' WHERE position = %s", 2)
+    assert f"of event {trail[1].pk} " in broken()
+    assert "were blanked" in broken()
+
+
+def test_old_events_are_pruned_and_the_rest_of_the_trail_stays_whole(trail: list[AuditEvent]) -> None:
+    assert audit.prune() == 0
+    assert audit_chain.prune(trail[3].created_at) == 3
+    assert list(AuditEvent.objects.order_by("position")) == trail[3:]
+    assert "All 2 events" in verify()
+    sql("DELETE FROM accounts_auditevent WHERE position = %s", 4)
+    assert broken().startswith("Events 4 to 4 of chain 0")
+
+
+def test_a_key_before_the_present_one_still_proves_its_chain(trail: list[AuditEvent], settings: Settings) -> None:
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another " * 8
+    assert audit.record("user:exported", trail[0].user_id, actor=None).chain == 1
+    assert "All 6 events" in verify()
+    settings.SECRET_KEY_FALLBACKS = []
+    assert "row of chain 0 was changed" in broken()
+
+
+def test_lists_events_as_the_api_does(trail: list[AuditEvent], bruno: User) -> None:
+    audit.record("login:failed", bruno, actor=None, code="invalid_credentials")
+    out = StringIO()
+    call_command("audit", "list", "--kind", "login:failed", "--user", str(bruno.pk), "--json", stdout=out)
+    (listed,) = json.loads(out.getvalue())
+    assert (listed["kind"], listed["user"], listed["data"]) == (
+        "login:failed",
+        str(bruno.pk),
+        {"code": "invalid_credentials"},
+    )
+    assert set(listed) == {"id", "kind", "user", "actor", "created_at", "ip", "user_agent", "request_id", "data"}
+
+
+def test_refuses_a_filter_that_it_does_not_understand() -> None:
+    with pytest.raises(CommandError) as refusal:
+        call_command("audit", "list", "--kind", "nonsense")
+    assert refusal.value.returncode == 2
+
+
+@pytest.mark.usefixtures("database")
+def test_many_writers_at_once_leave_whole_chains() -> None:
+    barrier = threading.Barrier(WRITERS)
+
+    def write(_number: int) -> None:
+        barrier.wait()
+        for _round in range(10):
+            with transaction.atomic():
+                audit.record("user:changed", None, actor=None, fields=["a"])
+                audit.record("user:changed", None, actor=None, fields=["b"])
+        connections.close_all()
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write, range(WRITERS)))
+    assert f"All {WRITERS * 20} events" in verify()
+    lengths = dict(AuditChain.objects.values_list("number", "length"))
+    assert sum(lengths.values()) == WRITERS * 20
+    if connection.vendor == "sqlite":
+        assert set(lengths) == {0}
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_rolled_back_leaves_no_gap() -> None:
+    audit.record("user:changed", None, actor=None)
+    with transaction.atomic():
+        audit.record("user:changed", None, actor=None)
+        transaction.set_rollback(True)
+    audit.record("user:changed", None, actor=None)
+    assert "All 2 events" in verify()
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("postgres")
+def test_a_writer_never_waits_for_another() -> None:
+    """Whoever holds a chain and waits for a row must not meet somebody who holds the row and waits for the chain."""
+    with transaction.atomic(), ThreadPoolExecutor(1) as pool:
+        audit.record("user:changed", None, actor=None)
+        other = pool.submit(_record_and_close)
+        assert other.result(timeout=5) == 1
+    assert "All 2 events" in verify()
+
+
+def _record_and_close() -> int:
+    try:
+        return audit.record("user:changed", None, actor=None).chain
+    finally:
+        connections.close_all()
