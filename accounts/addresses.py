@@ -1,6 +1,7 @@
 """Mail addresses: canonical_email() is the one way in which two spellings are the same address."""
 
 import re
+from functools import lru_cache
 
 import idna
 from django.core.exceptions import ValidationError
@@ -30,6 +31,7 @@ def canonical_email(address: str) -> str:
     return key
 
 
+@lru_cache(maxsize=1024)  # most addresses share few domains, and IDNA takes longer than all the rest
 def _canonical_domain(domain: str) -> str:
     try:
         name = idna.encode(domain, uts46=True, std3_rules=True).decode("ascii").lower()

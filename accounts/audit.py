@@ -19,6 +19,7 @@ RETENTION = timedelta(days=365)
 KINDS = {
     "user:registered": _("Registered"),
     "user:created": _("Created by an administrator"),
+    "user:imported": _("Users were imported from a file; data says how many"),
     "user:invited": _("Invited"),
     "user:invitation_accepted": _("Accepted an invitation"),
     "user:changed": _("Changed; data names the fields"),

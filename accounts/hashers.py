@@ -24,7 +24,7 @@ def verify(password: str, encoded: str) -> tuple[bool, bool]:
 
     An unknown user's empty hash takes as long as a wrong password. Raises Overloaded as make() does.
     """
-    return gate().run(_verify, normalized(password), encoded)
+    return gate().run(_verify, password, encoded)
 
 
 def normalized(password: str) -> str:
@@ -37,13 +37,21 @@ def _verify(password: str, encoded: str) -> tuple[bool, bool]:
     try:
         hasher = hashers.identify_hasher(encoded)
     except ValueError:  # no password was ever set, or nobody has this address
-        preferred.encode(password, preferred.salt())
+        preferred.encode(normalized(password), preferred.salt())
         return False, False
-    must_update = hasher.algorithm != preferred.algorithm or preferred.must_update(encoded)
-    is_right = hasher.verify(password, encoded)
+    is_foreign = hasher.algorithm != preferred.algorithm
+    must_update = is_foreign or preferred.must_update(encoded)
+    is_right = hasher.verify(normalized(password), encoded) or (
+        is_foreign and _is_right_as_typed(hasher, password, encoded)
+    )
     if must_update and not is_right:
         hasher.harden_runtime(password, encoded)
     return is_right, must_update
+
+
+def _is_right_as_typed(hasher: hashers.BasePasswordHasher, password: str, encoded: str) -> bool:
+    """Other systems hash what was typed, which the normal form of a letter such as ² is not."""
+    return password != normalized(password) and hasher.verify(password, encoded)
 
 
 class BCryptSHA256(hashers.BCryptSHA256PasswordHasher):

@@ -17,8 +17,8 @@ def check(metadata: Any) -> None:
     if not isinstance(metadata, dict):
         raise InvalidInput("metadata", "not_a_dict", _("Metadata is a JSON object."))
     try:
-        encoded = json.dumps(metadata, ensure_ascii=False).encode()
-    except UnicodeEncodeError as fault:
+        encoded = json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as fault:  # NaN, or half of a surrogate pair
         raise _unstorable() from fault
     if len(encoded) > METADATA_BYTES:
         raise InvalidInput("metadata", "too_large", _("Metadata takes at most 16 KiB of JSON."))
@@ -27,4 +27,4 @@ def check(metadata: Any) -> None:
 
 
 def _unstorable() -> InvalidInput:
-    return InvalidInput("metadata", "invalid_text", _("Metadata holds a character that no database can store."))
+    return InvalidInput("metadata", "invalid_text", _("Metadata holds something that no database can store."))

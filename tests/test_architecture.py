@@ -34,15 +34,16 @@ notifications
 accounts
     apps  urls
     api  admin  jwks  backends  checks  management
+    transfer
     registration  login  passwords  addresses_change  users  invitations  role_changes  personal_data
     credentials  access_tokens
     sessions  throttling  filters
     tokens  audit  keys
     audit_chain
     models
-    hashers  password_policy
+    hashers  foreign_hashers  password_policy
     hashing_gate
-    metadata
+    metadata  names  spreadsheets
     errors  roles  signals  addresses  origin
 celery_app
 """

@@ -167,6 +167,8 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
     "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "accounts.foreign_hashers.ForeignPBKDF2",
+    "accounts.foreign_hashers.ForeignScrypt",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.password_policy.LengthValidator"},

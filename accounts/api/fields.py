@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from accounts import metadata, roles
+from accounts import metadata, names, roles
 from accounts.addresses import ADDRESS_LENGTH, canonical_email
 from accounts.errors import InvalidInput
 from accounts.models import Role
@@ -55,13 +55,8 @@ class TokenField(serializers.CharField):
 
 class FullNameField(serializers.CharField):
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=150, allow_blank=True, required=False, **options)
-
-    def to_internal_value(self, data: Any) -> str:
-        name: str = super().to_internal_value(data)
-        if not name.isprintable():
-            raise serializers.ValidationError(_("A name has no control characters."), code="invalid")
-        return name
+        options |= {"max_length": names.MAX_LENGTH, "validators": [names.validate]}
+        super().__init__(allow_blank=True, required=False, **options)
 
 
 class LocaleField(serializers.ChoiceField):

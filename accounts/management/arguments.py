@@ -6,10 +6,12 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db.models import Model, QuerySet
 from django_filters.rest_framework import FilterSet
 
+from accounts import names
 from accounts.addresses import canonical_email
 from accounts.filters import FlagFilter, TimeFilter
 from accounts.models import Role, User
@@ -18,7 +20,6 @@ T = TypeVar("T", bound=Model)
 
 USAGE_STATUS = 2
 WHO = "EMAIL-or-ID"
-NAME_LENGTH = 150
 REASON_LENGTH = 250
 
 
@@ -31,7 +32,7 @@ def address(text: str) -> str:
 
 
 def full_name(text: str) -> str:
-    return _line(text, NAME_LENGTH)
+    return _line(text, names.MAX_LENGTH)
 
 
 def reason(text: str) -> str:
@@ -120,8 +121,12 @@ def require_terminal(instead: str) -> None:
 
 def _line(text: str, length: int) -> str:
     line = text.strip()
-    if len(line) > length or not line.isprintable():
-        raise ArgumentTypeError(f"write one line of at most {length} characters")
+    try:
+        names.validate(line)
+    except ValidationError as fault:
+        raise ArgumentTypeError("write one line without control characters") from fault
+    if len(line) > length:
+        raise ArgumentTypeError(f"write at most {length} characters")
     return line
 
 

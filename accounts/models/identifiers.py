@@ -1,6 +1,8 @@
 """Primary keys that grow with time, so that pages by id alone are pages by age."""
 
+import secrets
 import uuid
+from datetime import datetime
 
 import uuid_utils.compat
 
@@ -8,3 +10,9 @@ import uuid_utils.compat
 def new_id() -> uuid.UUID:
     """A UUID of version 7 (RFC 9562): milliseconds first, then 74 random bits."""
     return uuid_utils.compat.uuid7()
+
+
+def id_of(moment: datetime) -> uuid.UUID:
+    """A UUID of version 7 for something that was made at another time than now."""
+    milliseconds = max(0, int(moment.timestamp() * 1000)) << 80
+    return uuid.UUID(int=milliseconds | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62))

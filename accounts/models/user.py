@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import hashers, roles
+from accounts import hashers, names, roles
 from accounts.addresses import ADDRESS_LENGTH, canonical_email
 from accounts.models.identifiers import new_id
 from accounts.models.role import Role
@@ -32,7 +32,7 @@ class User(AbstractBaseUser):
     email = models.EmailField(_("email address"), max_length=ADDRESS_LENGTH, help_text=_("As its owner writes it."))
     email_key = models.CharField(max_length=ADDRESS_LENGTH, unique=True, editable=False)
     password = models.CharField(_("password"), max_length=255)
-    full_name = models.CharField(_("full name"), max_length=150, blank=True, default="")
+    full_name = models.CharField(_("full name"), max_length=names.MAX_LENGTH, blank=True, default="")
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="users", verbose_name=_("role"))
     is_active = models.BooleanField(_("active"), default=True)
     email_verified = models.BooleanField(_("address confirmed"), default=False)

@@ -1,0 +1,64 @@
+"""Takes users out as CSV or JSON lines that import again to the same users."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import IO, Any
+
+from django.db.models import QuerySet
+
+from accounts import spreadsheets
+from accounts.models import User
+
+ROWS_AT_ONCE = 2000
+COLUMNS = (
+    *("id", "email", "full_name", "role", "is_active", "email_verified", "locale", "metadata"),
+    *("created_at", "updated_at", "last_login_at"),
+)
+
+
+def write_csv(users: QuerySet[User], file: IO[str], *, with_hashes: bool) -> Iterator[None]:
+    """Yields after each user."""
+    writer = csv.writer(file)
+    rows = _rows(users, with_hashes)
+    writer.writerow([*COLUMNS, "password_hash"] if with_hashes else COLUMNS)
+    for row in rows:
+        writer.writerow([spreadsheets.defused(_cell(value)) for value in row.values()])
+        yield
+
+
+def write_json_lines(users: QuerySet[User], file: IO[str], *, with_hashes: bool) -> Iterator[None]:
+    """Yields after each user."""
+    for row in _rows(users, with_hashes):
+        file.write(json.dumps(row, ensure_ascii=False, default=_text) + "\n")
+        yield
+
+
+WRITERS: dict[str, Callable[..., Iterator[None]]] = {"csv": write_csv, "jsonl": write_json_lines}
+
+
+def _rows(users: QuerySet[User], with_hashes: bool) -> Iterator[dict[str, Any]]:
+    columns = [*COLUMNS, "password_hash"] if with_hashes else COLUMNS
+    stored = [{"role": "role__name", "password_hash": "password"}.get(name, name) for name in columns]
+    for row in users.order_by("id").values_list(*stored).iterator(ROWS_AT_ONCE):
+        yield _row(dict(zip(columns, row, strict=True)))
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    """An unusable password, which begins with "!", is no hash."""
+    if str(row.get("password_hash", "")).startswith("!"):
+        row["password_hash"] = ""
+    return row
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False) if value else ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else _text(value)
+
+
+def _text(value: Any) -> str:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)

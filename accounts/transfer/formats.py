@@ -1,0 +1,159 @@
+"""What other products export, as rows of ours; each reader takes one of their records.
+
+A reader only renames: what a value may be is judged with the row. Their administrators come in as ordinary users, since
+a file is no place to hand out rights; `users set-role` does that.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+
+from accounts.transfer import hashes
+from accounts.transfer.rows import Rejected, Row
+
+
+def usermanager(record: Row) -> Row:
+    """Our own: `users list --json`, `export_users`, and what anybody writes with these names."""
+    return record
+
+
+def supabase(record: Row) -> Row:
+    """Supabase Auth: the table auth.users, as CSV or JSON. A ban that has not ended suspends."""
+    about = _object(record.get("raw_user_meta_data"))
+    if record.get("deleted_at"):
+        raise Rejected("deleted_at: the user was deleted there")
+    return {
+        "id": record.get("id"),
+        "email": record.get("email"),
+        "password_hash": record.get("encrypted_password"),
+        "full_name": about.get("full_name") or about.get("name"),
+        "email_verified": bool(record.get("email_confirmed_at") or record.get("confirmed_at")),
+        "is_active": not _is_future(record.get("banned_until")),
+        "created_at": record.get("created_at"),
+        "last_login_at": record.get("last_sign_in_at"),
+        "metadata": about,
+    }
+
+
+def keycloak(record: Row) -> Row:
+    """Keycloak: the users of a realm export (`kc.sh export`)."""
+    created = record.get("createdTimestamp")
+    attributes = _object(record.get("attributes"))
+    names = (record.get("firstName"), record.get("lastName"))
+    return {
+        "id": record.get("id"),
+        "email": record.get("email") or record.get("username"),
+        "full_name": " ".join(str(name) for name in names if name),
+        "is_active": record.get("enabled", True),
+        "email_verified": record.get("emailVerified", False),
+        "locale": _language(next(iter(attributes.get("locale") or []), None)),
+        "created_at": datetime.fromtimestamp(created / 1000, UTC).isoformat() if isinstance(created, int) else None,
+        "password_hash": _keycloak_hash(record.get("credentials") or []),
+        "metadata": attributes,
+    }
+
+
+def auth0(record: Row) -> Row:
+    """Auth0: the export of users (NDJSON), or the export of password hashes that their support hands out."""
+    about = _object(record.get("user_metadata"))
+    return {
+        "email": record.get("email"),
+        "full_name": record.get("name") if record.get("name") != record.get("email") else None,
+        "email_verified": record.get("email_verified", False),
+        "is_active": not record.get("blocked", False),
+        "locale": _language(record.get("locale") or about.get("locale")),
+        "created_at": record.get("created_at"),
+        "last_login_at": record.get("last_login"),
+        "password_hash": record.get("passwordHash") or record.get("password_hash"),
+        "metadata": about,
+    }
+
+
+def django(record: Row) -> Row:
+    """Django: the table of django.contrib.auth as CSV, or `dumpdata auth.user` as JSON."""
+    fields = _object(record.get("fields")) or record
+    names = (fields.get("first_name"), fields.get("last_name"))
+    password = str(fields.get("password") or "")
+    return {
+        "email": fields.get("email"),
+        "full_name": " ".join(str(name) for name in names if name),
+        "is_active": fields.get("is_active", True),
+        "created_at": fields.get("date_joined"),
+        "last_login_at": fields.get("last_login"),
+        "password_hash": "" if password.startswith("!") else password,  # "!" stands for: no password
+    }
+
+
+def fastapi_users(record: Row) -> Row:
+    """FastAPI Users: its table as CSV or JSON."""
+    return {
+        "id": record.get("id"),
+        "email": record.get("email"),
+        "password_hash": record.get("hashed_password"),
+        "is_active": record.get("is_active", True),
+        "email_verified": record.get("is_verified", False),
+        "full_name": record.get("full_name") or record.get("name"),
+        "created_at": record.get("created_at"),
+    }
+
+
+FORMATS: dict[str, Callable[[Row], Row]] = {
+    "usermanager": usermanager,
+    "supabase": supabase,
+    "keycloak": keycloak,
+    "auth0": auth0,
+    "django": django,
+    "fastapi-users": fastapi_users,
+}
+
+
+def _keycloak_hash(credentials: Any) -> str | None:
+    """PBKDF2 and argon2, whose parts Keycloak keeps as JSON within JSON."""
+    password = next((one for one in credentials if one.get("type") == "password"), None)
+    if password is None:
+        return None
+    secret, how = (_object(password.get(name)) for name in ("secretData", "credentialData"))
+    algorithm = str(how.get("algorithm"))
+    try:
+        if algorithm == "argon2":
+            return _keycloak_argon2(secret, how)
+        digest = algorithm.removeprefix("pbkdf2").removeprefix("-") or "sha1"
+        salt, key = (hashes.unbase64(secret[part]) for part in ("salt", "value"))
+        return hashes.pbkdf2(digest, int(how["hashIterations"]), salt, key)
+    except hashes.UnknownHash as fault:
+        raise Rejected(f"credentials: {fault}") from None
+    except (KeyError, ValueError, TypeError) as fault:
+        raise Rejected("credentials: the password hash is damaged") from fault
+
+
+def _keycloak_argon2(secret: Row, how: Row) -> str:
+    more = {name: values[0] for name, values in how["additionalParameters"].items()}
+    salt, key = (secret[part].rstrip("=") for part in ("salt", "value"))
+    costs = f"m={more['memory']},t={how['hashIterations']},p={more['parallelism']}"
+    return f"$argon2{more['type']}$v=19${costs}${salt}${key}"
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object, which a CSV holds as text; nothing where there is none. Raises Rejected."""
+    try:
+        held = json.loads(value) if isinstance(value, str) and value else value or {}
+    except ValueError as fault:
+        raise Rejected("a column holds no JSON") from fault
+    return dict(held) if isinstance(held, Mapping) else {}
+
+
+def _language(value: Any) -> str | None:
+    """`es` for `es-MX`; none for a language that we do not speak."""
+    language = str(value or "").replace("_", "-").partition("-")[0].lower()
+    return language if language in dict(settings.LANGUAGES) else None
+
+
+def _is_future(value: Any) -> bool:
+    try:
+        moment = datetime.fromisoformat(str(value or ""))
+    except ValueError:
+        return False
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) > datetime.now(UTC)

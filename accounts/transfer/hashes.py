@@ -1,0 +1,129 @@
+"""Reads the password hashes of other systems and writes them as our hashers know them.
+
+What would keep a core busy for some seconds, or take more memory than a login may, is refused: a hash is computed each
+time somebody tries to log in.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+
+ENCODED_LENGTH = 255
+MAX_PBKDF2_ITERATIONS = 5_000_000
+MAX_ARGON2_KIB = 256 * 1024
+MAX_ARGON2_WORK = 4 * 1024 * 1024  # memory in KiB times passes
+MAX_SCRYPT_BYTES = 128 * 1024 * 1024
+
+
+class UnknownHash(ValueError):
+    """The text is no hash that could be checked; the message says why."""
+
+
+def encoded(text: str) -> str:
+    """The hash as `User.password` holds it.
+
+    Takes bcrypt (`$2a$`, `$2b$`, `$2y$`), argon2, PassLib's PBKDF2 and scrypt, and what Django's hashers and ours
+    write. Raises UnknownHash.
+    """
+    for pattern, read in _KINDS:
+        if found := pattern.fullmatch(text):
+            known = read(found)
+            if len(known) > ENCODED_LENGTH:
+                raise UnknownHash("the password hash is too long")
+            return known
+    raise UnknownHash("this kind of password hash is not known")
+
+
+def pbkdf2(digest: str, iterations: int, salt: bytes, key: bytes) -> str:
+    """A hash of PBKDF2 from its parts, as Keycloak stores them. Raises UnknownHash."""
+    if digest not in {"sha1", "sha256", "sha512"} or not key:
+        raise UnknownHash("this kind of PBKDF2 is not known")
+    _require(0 < iterations <= MAX_PBKDF2_ITERATIONS)
+    return f"foreign_pbkdf2${digest},{iterations}${_base64(salt)}${_base64(key)}"
+
+
+def unbase64(text: str) -> bytes:
+    """Raises UnknownHash."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error as fault:
+        raise UnknownHash("the password hash is damaged") from fault
+
+
+def _bcrypt(found: re.Match[str]) -> str:
+    return f"{found['ours'] or 'bcrypt$'}{found['hash']}"
+
+
+def _argon2(found: re.Match[str]) -> str:
+    memory, passes = int(found["memory"]), int(found["passes"])
+    _require(memory <= MAX_ARGON2_KIB and memory * passes <= MAX_ARGON2_WORK)
+    return f"argon2${found['hash']}"
+
+
+def _django_pbkdf2(found: re.Match[str]) -> str:
+    _require(0 < int(found["iterations"]) <= MAX_PBKDF2_ITERATIONS)
+    return found[0]
+
+
+def _passlib_pbkdf2(found: re.Match[str]) -> str:
+    salt, key = (unbase64(found[part].replace(".", "+")) for part in ("salt", "key"))
+    return pbkdf2(found["digest"] or "sha1", int(found["iterations"]), salt, key)
+
+
+def _django_scrypt(found: re.Match[str]) -> str:
+    _check_scrypt(int(found["n"]), int(found["r"]), int(found["p"]))
+    return found[0]
+
+
+def _passlib_scrypt(found: re.Match[str]) -> str:
+    n, r, p = 2 ** int(found["log_n"]), int(found["r"]), int(found["p"])
+    _check_scrypt(n, r, p)
+    salt, key = (_base64(unbase64(found[part])) for part in ("salt", "key"))
+    return f"foreign_scrypt${n},{r},{p}${salt}${key}"
+
+
+_BASE64 = "[A-Za-z0-9+/]+={0,2}"
+_KINDS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
+    (re.compile(pattern, re.ASCII), read)
+    for pattern, read in (
+        (r"(?P<ours>bcrypt_sha256\$|bcrypt\$)?(?P<hash>\$2[aby]\$(?:0[4-9]|1[0-6])\$[./A-Za-z0-9]{53})", _bcrypt),
+        (
+            r"(?:argon2)?\$(?P<hash>argon2(?:id|i|d)\$v=19\$m=(?P<memory>\d{1,7}),t=(?P<passes>[1-9]\d{0,3}),p=\d{1,3}"
+            rf"\${_BASE64}\${_BASE64})",
+            _argon2,
+        ),
+        (rf"pbkdf2_sha(?:256|1)\$(?P<iterations>\d{{1,9}})\$[^$]+\${_BASE64}", _django_pbkdf2),
+        (
+            r"\$pbkdf2(?:-(?P<digest>sha256|sha512))?\$(?P<iterations>\d{1,9})"
+            r"\$(?P<salt>[./A-Za-z0-9]*)\$(?P<key>[./A-Za-z0-9]+)",
+            _passlib_pbkdf2,
+        ),
+        (rf"scrypt\$(?P<n>\d{{1,9}})\$[^$]+\$(?P<r>\d{{1,3}})\$(?P<p>\d{{1,3}})\${_BASE64}", _django_scrypt),
+        (
+            r"\$scrypt\$ln=(?P<log_n>\d{1,2}),r=(?P<r>\d{1,3}),p=(?P<p>\d{1,3})"
+            rf"\$(?P<salt>[A-Za-z0-9+/]*)\$(?P<key>{_BASE64})",
+            _passlib_scrypt,
+        ),
+        (rf"foreign_pbkdf2\$sha\d+,(?P<iterations>\d{{1,9}})\$(?:{_BASE64})?\${_BASE64}", _django_pbkdf2),
+        (
+            rf"foreign_scrypt\$(?P<n>\d{{1,9}}),(?P<r>\d{{1,3}}),(?P<p>\d{{1,3}})\$(?:{_BASE64})?\${_BASE64}",
+            _django_scrypt,
+        ),
+    )
+]
+
+
+def _check_scrypt(n: int, r: int, p: int) -> None:
+    if n < 2 or n & (n - 1) or not r or not p:
+        raise UnknownHash("the password hash is damaged")
+    _require(128 * r * n <= MAX_SCRYPT_BYTES and p <= 16)
+
+
+def _require(is_bearable: bool) -> None:
+    if not is_bearable:
+        raise UnknownHash("the password hash would take too long to check")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

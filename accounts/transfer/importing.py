@@ -1,0 +1,109 @@
+"""Brings users in, batch by batch: each batch and how far the file is done stand in one transaction."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+
+from django.db import IntegrityError, transaction
+
+from accounts import roles
+from accounts.models import ImportRun, Role
+from accounts.transfer.files import Line
+from accounts.transfer.rows import Rejected, Row, parse
+from accounts.transfer.storing import Candidate, Conflict, OnConflict, Storage, Tally, split, taken_keys
+
+BATCH = 2000
+TRIES = 3
+
+
+@dataclass
+class Import:
+    """One run over the records of a file.
+
+    `translate` makes a row of ours of a record; `report` is told each rejected line with its reason; `fingerprint`
+    names the file and the options, by which a run that was stopped is found again.
+    """
+
+    translate: Callable[[Row], Row]
+    report: Callable[[int, str], None]
+    fingerprint: str
+    on_conflict: OnConflict = "skip"
+    is_inviting: bool = False
+    tally: Tally = field(default_factory=Tally)
+    lines: int = 0
+
+    def resume(self) -> bool:
+        """Takes up where an earlier run was stopped; whether there was one."""
+        run = ImportRun.objects.filter(pk=self.fingerprint).first()
+        if run:
+            self.lines, self.tally = run.lines, Tally(**run.tally)
+        return run is not None
+
+    def run(self, lines: Iterable[Line], progress: Callable[[], object]) -> None:
+        """Imports all that follows the lines done so far. Raises Conflict, if that is to end it."""
+        remaining = islice(lines, self.lines, None)
+        while batch := list(islice(remaining, BATCH)):
+            self._store(self._candidates(batch), len(batch))
+            progress()
+        ImportRun.objects.filter(pk=self.fingerprint).delete()
+
+    def rehearse(self, lines: Iterable[Line], progress: Callable[[], object]) -> None:
+        """Comes to the same tally and the same report without storing anything. Raises Conflict."""
+        seen: set[int] = set()  # of hashes, which take a fifth of the memory of addresses
+        rows = iter(lines)
+        while batch := list(islice(rows, BATCH)):
+            fresh, conflicts = split(candidates := self._candidates(batch), taken_keys(candidates))
+            conflicts += [one for one in fresh if not seen.isdisjoint(map(hash, one.keys))]
+            seen.update(hash(key) for one in candidates for key in one.keys)
+            self._count(len(candidates) - len(conflicts), conflicts)
+            self.lines += len(batch)
+            progress()
+
+    def _candidates(self, batch: list[Line]) -> list[Candidate]:
+        known_roles = set(Role.objects.values_list("name", flat=True))
+        candidates = []
+        for line in batch:
+            try:
+                candidates.append(self._candidate(line, known_roles))
+            except Rejected as reason:
+                self._reject(line.number, str(reason))
+        return candidates
+
+    def _candidate(self, line: Line, known_roles: set[str]) -> Candidate:
+        if line.fault:
+            raise Rejected(line.fault)
+        fields = parse(self.translate(line.record))
+        if fields.get("role", roles.USER) not in known_roles:
+            raise Rejected("role: there is no such role")
+        return Candidate(line.number, fields)
+
+    def _reject(self, number: int, reason: str) -> None:
+        self.tally.rejected += 1
+        self.report(number, reason)
+
+    def _count(self, created: int, conflicts: list[Candidate]) -> None:
+        if conflicts and self.on_conflict == "fail":
+            raise Conflict(min(one.line for one in conflicts))
+        self.tally.created += created
+        if self.on_conflict == "update":
+            self.tally.updated += len(conflicts)
+        else:
+            self.tally.skipped += len(conflicts)
+
+    def _store(self, candidates: list[Candidate], lines: int) -> None:
+        """Once more when somebody registers one of the addresses meanwhile: then it is taken like the others."""
+        before = asdict(self.tally)
+        for tries_left in reversed(range(TRIES)):
+            try:
+                with transaction.atomic():
+                    Storage(self.on_conflict, self.is_inviting, self._reject).store(candidates, self.tally)
+                    self._remember(self.lines + lines)
+                break
+            except IntegrityError:
+                self.tally = Tally(**before)
+                if not tries_left:
+                    raise
+        self.lines += lines
+
+    def _remember(self, lines: int) -> None:
+        ImportRun.objects.update_or_create(pk=self.fingerprint, defaults={"lines": lines, "tally": asdict(self.tally)})

@@ -1,0 +1,125 @@
+"""One row of an import: what its columns may hold, and what a user is made of.
+
+A row is a mapping of text, as in CSV, or of JSON values; its names are those of a user in the API and `password_hash`.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.dateparse import parse_datetime
+
+from accounts import metadata, names, roles
+from accounts.addresses import ADDRESS_LENGTH, canonical_email
+from accounts.errors import AccountError
+from accounts.transfer import hashes
+
+_FLAGS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
+
+Row = Mapping[str, Any]
+
+
+class Rejected(ValueError):
+    """A row that cannot be taken; the message says why, without quoting what it holds."""
+
+
+def parse(row: Row) -> dict[str, Any]:
+    """The fields of a user that the row names, with `email_key`; what is empty counts as not named. Raises Rejected."""
+    if not row.get("email"):
+        raise Rejected("email: there is none")
+    fields = {name: _field(name, row[name]) for name in _COLUMNS if row.get(name) not in (None, "")}
+    fields["email"], fields["email_key"] = fields["email"]
+    if "password_hash" in fields:
+        fields["password"] = fields.pop("password_hash")
+    return fields
+
+
+def _field(name: str, value: Any) -> Any:
+    try:
+        return _COLUMNS[name](value)
+    except hashes.UnknownHash as fault:
+        raise Rejected(f"{name}: {fault}") from None
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, ValidationError, AccountError):
+        raise Rejected(f"{name}: {_EXPECTED[name]}") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _email(value: Any) -> tuple[str, str]:
+    """The address as written and in its canonical form."""
+    email = _text(value).strip()
+    return email, canonical_email(email)
+
+
+def _full_name(value: Any) -> str:
+    name = _text(value).strip()
+    names.validate(name)
+    if len(name) > names.MAX_LENGTH:
+        raise ValueError("too long")
+    return name
+
+
+def _role(value: Any) -> str:
+    name = _text(value)
+    if len(name) > roles.NAME_LENGTH:
+        raise ValueError("not a role")
+    return name
+
+
+def _flag(value: Any) -> bool:
+    return value if isinstance(value, bool) else _FLAGS[str(value).strip().lower()]
+
+
+def _locale(value: Any) -> str:
+    if value not in dict(settings.LANGUAGES):
+        raise ValueError("not a language of ours")
+    return _text(value)
+
+
+def _metadata(value: Any) -> dict[str, Any]:
+    held = json.loads(value) if isinstance(value, str) else value
+    metadata.check(held)
+    return dict(held)
+
+
+def _moment(value: Any) -> datetime:
+    moment = parse_datetime(_text(value))
+    if moment is None:
+        raise ValueError("not a time")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "id": lambda value: UUID(_text(value)),
+    "email": _email,
+    "full_name": _full_name,
+    "role": _role,
+    "is_active": _flag,
+    "email_verified": _flag,
+    "locale": _locale,
+    "metadata": _metadata,
+    "created_at": _moment,
+    "last_login_at": _moment,
+    "password_hash": lambda value: hashes.encoded(_text(value).strip()),
+}
+_EXPECTED = {
+    "id": "write a UUID",
+    "email": f"write a mail address of at most {ADDRESS_LENGTH} characters",
+    "full_name": f"write one line of at most {names.MAX_LENGTH} characters",
+    "role": "write the name of a role",
+    "is_active": "write true or false",
+    "email_verified": "write true or false",
+    "locale": "write en or es",
+    "metadata": "write a JSON object of at most 16 KiB",
+    "created_at": "write a time such as 2026-01-31T12:00:00Z",
+    "last_login_at": "write a time such as 2026-01-31T12:00:00Z",
+    "password_hash": "write a password hash",
+}

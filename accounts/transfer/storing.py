@@ -1,0 +1,138 @@
+"""Stores a batch of users that were read from a file, in the transaction of the caller."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from django.contrib.auth.hashers import make_password
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import audit, roles, sessions, tokens, users
+from accounts.errors import AccountError, NotFound
+from accounts.models import Role, User
+from accounts.models.identifiers import id_of
+from accounts.signals import user_invited
+
+UPDATABLE = ("full_name", "role", "is_active", "email_verified", "locale", "metadata")
+
+OnConflict = Literal["skip", "update", "fail"]
+
+
+class Conflict(Exception):
+    """There is a user with this address or id already, and that was to end the import."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"Line {line}: there is a user with this address or id already.")
+
+
+@dataclass
+class Tally:
+    """What became of the lines so far."""
+
+    created: int = 0
+    updated: int = 0
+    skipped: int = 0
+    rejected: int = 0
+
+
+class Candidate(NamedTuple):
+    """A row that can be taken: the number of its line, and the fields of its user."""
+
+    line: int
+    fields: dict[str, Any]
+
+    @property
+    def keys(self) -> set[Any]:
+        """What it must share with no other user."""
+        return {self.fields["email_key"], self.fields.get("id")} - {None}
+
+
+@dataclass
+class Storage:
+    """Where a batch goes, what happens to those who are there already, and who is told of a line that is rejected."""
+
+    on_conflict: OnConflict
+    is_inviting: bool
+    reject: Callable[[int, str], None]
+
+    def store(self, candidates: list[Candidate], tally: Tally) -> None:
+        """Raises Conflict; IntegrityError when somebody took one of the addresses meanwhile."""
+        fresh, conflicts = split(candidates, taken_keys(candidates))
+        role_of = {role.name: role for role in Role.objects.all()}
+        created = User.objects.bulk_create([_new_user(one.fields, role_of) for one in fresh])
+        tally.created += len(created)
+        for one in conflicts:
+            self._meet(one, role_of, tally)
+        if self.is_inviting:
+            self._invite(created)
+        audit.record("user:imported", None, actor=None, created=len(created), conflicts=len(conflicts))
+
+    def _meet(self, one: Candidate, role_of: dict[str, Role], tally: Tally) -> None:
+        if self.on_conflict == "fail":
+            raise Conflict(one.line)
+        if self.on_conflict == "skip":
+            tally.skipped += 1
+            return
+        try:
+            _update(one.fields, role_of)
+            tally.updated += 1
+        except AccountError as refusal:
+            self.reject(one.line, str(refusal.detail))
+
+    def _invite(self, created: Iterable[User]) -> None:
+        for user in created:
+            if user.is_active and not user.has_usable_password():
+                audit.record("user:invited", user, actor=None)
+                user_invited.send(sender=User, user=user)
+
+
+def taken_keys(candidates: list[Candidate]) -> set[Any]:
+    """Those of their addresses and ids that users have."""
+    keys = [one.fields["email_key"] for one in candidates]
+    ids = [one.fields["id"] for one in candidates if "id" in one.fields]
+    return {
+        *User.objects.filter(email_key__in=keys).values_list("email_key", flat=True),
+        *User.objects.filter(pk__in=ids).values_list("pk", flat=True),
+    }
+
+
+def split(candidates: list[Candidate], taken: set[Any]) -> tuple[list[Candidate], list[Candidate]]:
+    """Those who are new, and those whose address or id is taken, if only by an earlier line."""
+    fresh: list[Candidate] = []
+    conflicts: list[Candidate] = []
+    seen = set(taken)
+    for one in candidates:
+        (conflicts if one.keys & seen else fresh).append(one)
+        seen |= one.keys
+    return fresh, conflicts
+
+
+def _new_user(fields: dict[str, Any], role_of: dict[str, Role]) -> User:
+    """Without an id it gets one of the time of its creation, so that lists by age stay lists by id."""
+    created_at = fields.get("created_at") or timezone.now()
+    made = {"id": id_of(created_at), "created_at": created_at, "password": "", **fields}
+    made["password"] = made["password"] or make_password(None)
+    return User(**{**made, "role": role_of[fields.get("role", roles.USER)]})
+
+
+def _update(fields: dict[str, Any], role_of: dict[str, Role]) -> None:
+    """Changes what the row names. Raises AccountError, such as NotFound when the id is taken and the address is not."""
+    user = User.objects.filter(email_key=fields["email_key"]).first()
+    if user is None:
+        raise NotFound(_("Another user has this id."))
+    changes = {name: fields[name] for name in UPDATABLE if name in fields}
+    if "role" in changes:
+        changes["role"] = role_of[changes["role"]]
+    user = users.update(user, actor=None, **changes)
+    if fields.get("password", user.password) != user.password:
+        _replace_hash(user, fields["password"])
+
+
+def _replace_hash(user: User, encoded: str) -> None:
+    """Nobody is mailed: their password became no other, it moved here from another system."""
+    user.password = encoded
+    user.save(update_fields=["password"])
+    tokens.end_all(user)
+    sessions.revoke_all(user, actor=None)
+    audit.record("password:changed", user, actor=None)

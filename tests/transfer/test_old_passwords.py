@@ -1,0 +1,103 @@
+"""Everybody whose password hash was imported logs in with the old password, and gets a hash of ours by that."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher, ScryptPasswordHasher
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from accounts.transfer import hashes
+from accounts.transfer.hashes import UnknownHash
+from tests.conftest import PASSWORD, refused
+from tests.transfer.conftest import Importing, lines
+
+HASHES = json.loads((Path(__file__).parent / "hashes.json").read_text())
+SALT = b"\x00\xff\x80sixteen bytes"
+
+
+def logs_in(client: APIClient, password: str) -> None:
+    body = {"email": "dora@example.com", "password": password}
+    wrong = {**body, "password": f"not {password}"}
+    refused(client.post("/api/v1/auth/login/", wrong, "json"), 401, "invalid_credentials")
+    assert client.post("/api/v1/auth/login/", body, "json").status_code == 200
+    assert User.objects.get().password.startswith("bcrypt_sha256$")
+    assert client.post("/api/v1/auth/login/", body, "json").status_code == 200
+
+
+@pytest.mark.parametrize("one", HASHES, ids=[one["made_by"] for one in HASHES])
+def test_a_hash_made_by_another_program(import_users: Importing, stranger: APIClient, one: dict[str, str]) -> None:
+    import_users(lines({"email": "dora@example.com", "password_hash": one["hash"]}))
+    logs_in(stranger, one["password"])
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000),
+        ScryptPasswordHasher().encode(PASSWORD, "salt", n=1024),
+    ],
+)
+def test_a_hash_of_django(import_users: Importing, stranger: APIClient, encoded: str) -> None:
+    import_users(lines({"email": "dora@example.com", "password_hash": encoded}))
+    logs_in(stranger, PASSWORD)
+
+
+def keycloak_credentials(**how: Any) -> list[dict[str, Any]]:
+    """As `kc.sh export` writes them; Keycloak derives 64 bytes."""
+    key = hashlib.pbkdf2_hmac(how["digest"], PASSWORD.encode(), SALT, 1000, how["length"])
+    secret = {"value": base64.b64encode(key).decode(), "salt": base64.b64encode(SALT).decode()}
+    data = {"hashIterations": 1000, "algorithm": how["algorithm"], "additionalParameters": {}}
+    return [
+        {"type": "otp", "secretData": "{}", "credentialData": "{}"},
+        {"type": "password", "secretData": json.dumps(secret), "credentialData": json.dumps(data)},
+    ]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"digest": "sha256", "algorithm": "pbkdf2-sha256", "length": 64},
+        {"digest": "sha512", "algorithm": "pbkdf2-sha512", "length": 64},
+        {"digest": "sha1", "algorithm": "pbkdf2", "length": 20},
+    ],
+)
+def test_a_hash_of_keycloak(import_users: Importing, stranger: APIClient, how: dict[str, Any]) -> None:
+    realm = {"realm": "shop", "users": [{"email": "dora@example.com", "credentials": keycloak_credentials(**how)}]}
+    import_users(json.dumps(realm, indent=2), format="keycloak")
+    logs_in(stranger, PASSWORD)
+
+
+@pytest.mark.parametrize("encoded", [one["hash"] for one in HASHES])
+def test_what_an_export_writes_reads_as_the_same(encoded: str) -> None:
+    ours = hashes.encoded(encoded)
+    assert hashes.encoded(ours) == ours
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "!",
+        "plain text",
+        "$1$salt$hash",
+        "$2b$04$short",
+        "$2b$17$UNG9doL5F2lJHvefbPOvr.OAAw81NCd6tRlBy5Om29S/oUgSUmRwq",
+        "$argon2id$v=19$m=9999999,t=1,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNo",
+        "$argon2id$v=19$m=65536,t=999,p=1$c29tZXNhbHQ$aGFzaGhhc2hoYXNo",
+        "pbkdf2_sha256$6000000$salt$aGFzaA==",
+        "pbkdf2_sha256$0$salt$aGFzaA==",
+        "$pbkdf2-sha256$1000$aaaaa$aaaaa",
+        "$scrypt$ln=24,r=8,p=1$c2FsdA$aGFzaA",
+        "scrypt$1000$salt$8$1$aGFzaA==",
+        "foreign_scrypt$16384,8,99$c2FsdA==$aGFzaA==",
+        "pbkdf2_sha256$1000$salt$" + "a" * 300,
+    ],
+)
+def test_a_hash_that_cannot_be_checked_in_bearable_time_is_refused(text: str) -> None:
+    with pytest.raises(UnknownHash):
+        hashes.encoded(text)
