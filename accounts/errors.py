@@ -1,5 +1,6 @@
 """What can go wrong in a use case, each fault with the stable code and the status an API answers."""
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ class AccountError(Exception):
         self.detail = detail or self.detail
         self.retry_after = retry_after
         super().__init__(str(self.code))
+
+    @property
+    def retry_after_seconds(self) -> int | None:
+        """In whole seconds, as the header of that name wants it; None where nothing is known."""
+        return None if self.retry_after is None else max(1, math.ceil(self.retry_after.total_seconds()))
 
 
 class InvalidInput(AccountError):

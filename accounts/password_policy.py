@@ -50,6 +50,11 @@ class StrengthValidator:
         return str(_("This password is too easy to guess. A few unusual words in a row make a good one."))
 
 
+def advice() -> str:
+    """What to know before choosing one."""
+    return " ".join([LengthValidator().get_help_text(), str(_("A few unusual words in a row make a good one."))])
+
+
 def check(password: str, user: object, *, field: str) -> None:
     """Raises InvalidInput, naming the field, when the password is not good enough for this user."""
     try:

@@ -60,7 +60,7 @@ def request_verification(email: str) -> None:
             email_verification_requested.send(sender=User, email=email)
 
 
-def verify_email(secret: str) -> None:
+def verify_email(secret: str) -> User:
     """Confirms the address to which the secret was mailed; again, while the secret lives.
 
     Raises InvalidToken, Throttled.
@@ -75,3 +75,4 @@ def verify_email(secret: str) -> None:
             audit.record("email:verified", user, actor=user)
         elif not user.email_verified:
             raise InvalidToken
+    return user

@@ -7,9 +7,7 @@ shows what a user typed, as anybody may register somebody else's address under t
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parseaddr
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -117,7 +115,7 @@ def _context(name: str, email: str, secret: str, data: dict[str, Any]) -> dict[s
     home = settings.FRONTEND_URL or settings.PUBLIC_URL
     return {
         **data,
-        "site": parseaddr(settings.DEFAULT_FROM_EMAIL)[0] or urlsplit(settings.PUBLIC_URL).hostname,
+        "site": settings.SITE_NAME,
         "home": home,
         "email": email,
         "link": f"{home}{kind.page}?token={secret}" if secret else "",

@@ -33,11 +33,11 @@ notifications
     models  rendering
 accounts
     apps  urls
-    api  admin  jwks  backends  checks  management
+    api  admin  pages  jwks  backends  checks  management
     transfer
     registration  login  passwords  addresses_change  users  invitations  role_changes  personal_data
     credentials  access_tokens
-    sessions  throttling  filters
+    sessions  throttling  filters  forms
     tokens  audit  keys
     audit_chain
     models

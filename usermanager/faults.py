@@ -1,5 +1,6 @@
 """What is answered when no view does: a problem document to programs, a short page to people."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
@@ -9,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.errors import problem_response
+from accounts import origin
+from accounts.api.errors import TITLES, problem_response
 
 CODES = {400: "parse_error", 403: "permission_denied", 404: "not_found", 500: "server_error"}
 DETAILS = {
@@ -53,4 +55,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _answer(request: HttpRequest, status: int) -> HttpResponse:
     if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
         return problem_response(CODES[status], status, str(DETAILS[status]))
-    return render(None, "usermanager/fault.html", {"status": status, "detail": DETAILS[status]}, status=status)
+    context = {
+        "site": settings.SITE_NAME,
+        "heading": TITLES[CODES[status]],
+        "text": DETAILS[status],
+        "status": status,
+        "request_id": origin.current.get().request_id,
+    }
+    return render(None, "usermanager/fault.html", context, status=status)

@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,6 +37,7 @@ DATABASE = env.database("DATABASE_URL", DATA_DIR / "usermanager.sqlite3")
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
 MAIL = env.mail("EMAIL_URL", DATA_DIR / "mail")
 DEFAULT_FROM_EMAIL = env.sender("EMAIL_FROM", "UserManager <no-reply@localhost>")
+SITE_NAME = parseaddr(DEFAULT_FROM_EMAIL)[0] or urlsplit(PUBLIC_URL).hostname  # in mails and on pages
 
 ADMIN_EMAIL = env.address("ADMIN_EMAIL", "admin@example.com")
 ADMIN_PASSWORD = env.secret("ADMIN_PASSWORD")

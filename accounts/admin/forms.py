@@ -1,15 +1,14 @@
 """Forms whose saving is a use case, and the inputs that several of them share."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext_lazy as _
 
 from accounts import metadata
 from accounts.addresses import ADDRESS_LENGTH, validate_email
 from accounts.errors import AccountError, InvalidInput
+from accounts.forms import take_refusal
 from accounts.models import Role, User
 
 
@@ -44,18 +43,6 @@ class AddressField(forms.CharField):
         super().__init__(max_length=ADDRESS_LENGTH, validators=[validate_email], widget=widget, **options)
 
 
-class FullNameField(forms.CharField):
-    def __init__(self, **options: Any) -> None:
-        widget = forms.TextInput(attrs={"autocomplete": "off", "size": 40})
-        super().__init__(max_length=150, required=False, widget=widget, **options)
-
-    def clean(self, value: Any) -> str:
-        name = str(super().clean(value))
-        if not name.isprintable():
-            raise ValidationError(_("A name has no control characters."), code="invalid")
-        return name
-
-
 class MetadataField(forms.JSONField):
     """A JSON object; an empty field is an empty one."""
 
@@ -82,11 +69,3 @@ class RoleField(forms.ModelChoiceField):  # type: ignore[type-arg]
     def offer_to(self, actor: User) -> None:
         offered = [role.pk for role in Role.objects.all() if actor.holds_role(role)]
         self.queryset = Role.objects.filter(pk__in=offered).order_by("name")
-
-
-def take_refusal(form: forms.BaseForm, refusal: AccountError, fields: Mapping[str, str] | None = None) -> None:
-    """Shows a refusal at the field it is about, or above the form; `fields` are those with another name in it."""
-    faults = refusal.faults if isinstance(refusal, InvalidInput) else [(None, refusal.code, refusal.detail)]
-    for named, code, detail in faults:
-        field = (fields or {}).get(named or "", named)
-        form.add_error(field if field in form.fields else None, ValidationError(str(detail), code=code))

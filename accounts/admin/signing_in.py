@@ -16,13 +16,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts import audit, credentials, login, passwords, sessions
-from accounts.admin.forms import take_refusal
 from accounts.errors import AccountError, PermissionDenied, TokenNotValid
+from accounts.forms import take_refusal
 from accounts.models import Session, User
 
 KEY = "accounts.session"  # in Django's session, which holds no more than a pointer to ours
-MINUTE = timedelta(minutes=1)
-SECOND = timedelta(seconds=1)
 
 
 class LoginForm(AdminAuthenticationForm):
@@ -41,8 +39,7 @@ class LoginForm(AdminAuthenticationForm):
     @property
     def retry_after(self) -> int | None:
         """Seconds until another try is worth it."""
-        wait = self.refusal.retry_after if self.refusal else None
-        return None if wait is None else max(1, -(-wait // SECOND))
+        return self.refusal.retry_after_seconds if self.refusal else None
 
     def _when_again(self) -> list[str]:
         if self.retry_after is None:

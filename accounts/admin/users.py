@@ -10,14 +10,15 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import users
 from accounts.admin.base import PanelModelAdmin, actor_of, holds
-from accounts.admin.forms import AddressField, FullNameField, MetadataField, RoleField, UseCaseForm
+from accounts.admin.forms import AddressField, MetadataField, RoleField, UseCaseForm
 from accounts.filters import UserFilter
+from accounts.forms import FullNameField
 from accounts.models import User
 
 
 class UserForm(UseCaseForm):
     email = AddressField(label=_("Email address"))
-    full_name = FullNameField(label=_("Full name"))
+    full_name = FullNameField(label=_("Full name"), attrs={"autocomplete": "off", "size": 40})
     role = RoleField(label=_("Role"))
     metadata = MetadataField(label=_("Metadata"), help_text=_("A JSON object for your application's own use."))
 

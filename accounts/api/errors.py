@@ -1,7 +1,6 @@
 """Every refusal as a problem document (RFC 9457), whoever raised it."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +16,6 @@ from accounts.errors import AccountError, InvalidInput
 
 CONTENT_TYPE = "application/problem+json"
 CHALLENGE = "Bearer"
-SECOND = timedelta(seconds=1)
 
 TITLES = {
     "validation_error": _("Invalid input"),
@@ -72,7 +70,7 @@ class ProblemHandler(ExceptionHandler):
         if exc.status_code == 401:
             headers["WWW-Authenticate"] = CHALLENGE
         if isinstance(exc, Refusal) and exc.error.retry_after is not None:
-            headers["Retry-After"] = str(max(1, -(-exc.error.retry_after // SECOND)))
+            headers["Retry-After"] = str(exc.error.retry_after_seconds)
         return headers
 
 

@@ -44,6 +44,7 @@ def test_use_cases_learn_where_the_request_comes_from() -> None:
     assert origin.current.get() == origin.Origin()
 
 
+@pytest.mark.django_db
 def test_the_log_has_a_line_for_each_request_without_its_query(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -90,7 +91,7 @@ def test_a_foreign_host_is_refused(client: Client) -> None:
 def test_people_get_a_page_where_programs_get_a_document(client: Client) -> None:
     page = client.get("/nowhere", headers={"Accept": "text/html,application/xhtml+xml", "Accept-Language": "en"})
     assert page.status_code == 404
-    assert "<h1>404</h1>" in page.content.decode()
+    assert "<h1>Not found</h1>" in page.content.decode()
     refused(client.get("/nowhere", headers={"Accept": "application/json"}), 404, "not_found")
     refused(client.get("/api/nowhere/", headers={"Accept": "text/html"}), 404, "not_found")
 
