@@ -125,7 +125,7 @@ def test_prepare_does_the_same_without_serving(tmp_path: Path) -> None:
     assert manage("prepare", DATA_DIR=str(tmp_path), BCRYPT_ROUNDS="4").stdout == ""
 
 
-@pytest.mark.parametrize("command", ["serve", "prepare", "prune"])
+@pytest.mark.parametrize("command", ["serve", "prepare", "prune", "backup"])
 def test_help_ends_in_an_example(command: str) -> None:
     parser = load_command_class("usermanager", command).create_parser("manage.py", command)
     assert "\nexample:\n  " in parser.format_help()
