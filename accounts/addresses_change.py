@@ -26,6 +26,7 @@ def request(user: User, new_email: str, current_password: str) -> None:
     if is_taken and settings.EMAIL_VERIFICATION != "required":
         raise AddressTaken("new_email")
     with transaction.atomic():
+        credentials.hold(user)
         audit.record("email:change_requested", user, actor=user)
         if throttling.may_mail(new_email):
             email_change_requested.send(sender=User, user=user, new_email=new_email, is_taken=is_taken)

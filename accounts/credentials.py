@@ -3,6 +3,7 @@
 from typing import NoReturn
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, hashers, origin, sessions, throttling, tokens
@@ -38,8 +39,20 @@ def confirm(user: User, current_password: str) -> None:
     throttling.take(tries)
     if not user.check_password(current_password):
         audit.record("password:confirmation_failed", user, actor=user)
-        raise InvalidInput("current_password", "wrong_password", _("This is not your current password."))
+        raise _wrong_password()
     _uncount(tries)
+
+
+def unchanged(user: User) -> QuerySet[User]:
+    """The user, if password and status are still those that were checked: hashing takes a while, in which they may
+    have been reset or suspended."""
+    return User.objects.filter(pk=user.pk, password=user.password, is_active=True)
+
+
+def hold(user: User) -> None:
+    """Lets nobody else replace the confirmed password until the transaction ends. Raises InvalidInput if one has."""
+    if unchanged(user).select_for_update().first() is None:
+        raise _wrong_password()
 
 
 def replace_password(user: User, encoded: str, *, actor: User, keep: Session | None = None) -> None:
@@ -58,6 +71,10 @@ def replace_password(user: User, encoded: str, *, actor: User, keep: Session | N
 def forget_failures(user: User) -> None:
     """Lifts what failed logins have built up against the account."""
     throttling.forget_subject(user.email_key)
+
+
+def _wrong_password() -> InvalidInput:
+    return InvalidInput("current_password", "wrong_password", _("This is not your current password."))
 
 
 def _is_right(user: User | None, password: str) -> bool:

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import access_tokens, credentials, sessions
+from accounts.errors import InvalidCredentials
 from accounts.models import Session, User
 from accounts.signals import session_opened
 
@@ -27,9 +28,13 @@ def log_in(email: str, password: str) -> SignIn:
 
 @transaction.atomic
 def open_session(user: User, *, lifetime: timedelta | None = None) -> tuple[Session, str]:
-    """A session for somebody whose credentials were checked, and its refresh token."""
+    """A session for somebody whose credentials were checked, and its refresh token.
+
+    Raises InvalidCredentials when the password was replaced or the user suspended while it was being hashed.
+    """
     user.last_login_at = timezone.now()
-    User.objects.filter(pk=user.pk).update(last_login_at=user.last_login_at)
+    if not credentials.unchanged(user).update(last_login_at=user.last_login_at):
+        raise InvalidCredentials
     session, refresh = sessions.open_session(user, lifetime=lifetime)
     session_opened.send(sender=User, user=user, session=session)
     return session, refresh

@@ -45,6 +45,7 @@ def change(user: User, current_password: str, new_password: str, *, keep: Sessio
     password_policy.check(new_password, user, field="new_password")
     encoded = hashers.make(new_password)
     with transaction.atomic():
+        credentials.hold(user)
         audit.record("password:changed", user, actor=user)
         credentials.replace_password(user, encoded, actor=user, keep=keep)
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import SuspiciousOperation
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.urls import reverse_lazy
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts import audit, credentials, login, passwords, sessions
-from accounts.errors import AccountError, PermissionDenied, TokenNotValid
+from accounts.errors import AccountError, InvalidCredentials, PermissionDenied, TokenNotValid
 from accounts.forms import take_refusal
 from accounts.models import Session, User
 
@@ -118,7 +119,11 @@ def _find(request: HttpRequest) -> Session | None:
 @receiver(user_logged_in)
 def _open(sender: object, request: HttpRequest, user: User, **_options: Any) -> None:
     _close(sender, request)
-    session, _refresh = login.open_session(user, lifetime=timedelta(seconds=settings.SESSION_COOKIE_AGE))
+    try:
+        session, _refresh = login.open_session(user, lifetime=timedelta(seconds=settings.SESSION_COOKIE_AGE))
+    except InvalidCredentials as refusal:  # since the form was checked
+        request.session.flush()
+        raise SuspiciousOperation from refusal
     request.session[KEY] = str(session.pk)
     request.panel_session = session  # type: ignore[attr-defined]
 

@@ -80,9 +80,16 @@ class User(AbstractBaseUser):
         """Whether it is the right one; a hash of an older kind is replaced then. Never call it in a transaction."""
         is_right, must_update = hashers.verify(raw_password or "", self.password)
         if raw_password and is_right and must_update:
-            old, self.password = self.password, hashers.make(raw_password)
-            User.objects.filter(pk=self.pk, password=old).update(password=self.password)
+            return self._upgrade(raw_password)
         return is_right
+
+    def _upgrade(self, raw_password: str) -> bool:
+        """Whether it is still the right one after its hash was replaced, by this call or by one that was faster."""
+        old, self.password = self.password, hashers.make(raw_password)
+        if User.objects.filter(pk=self.pk, password=old).update(password=self.password):
+            return True
+        self.password = User.objects.filter(pk=self.pk).values_list("password", flat=True).first() or ""
+        return hashers.verify(raw_password, self.password)[0]
 
     @property
     def permissions(self) -> list[str]:
