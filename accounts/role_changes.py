@@ -6,14 +6,15 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, roles
-from accounts.errors import Conflict, InvalidInput, PermissionDenied
+from accounts import audit, authority, roles
+from accounts.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from accounts.models import Role, User
 
 
 @transaction.atomic
 def create(name: str, permissions: list[str], *, actor: User | None, description: str = "") -> Role:
     """A new role. Raises PermissionDenied, InvalidInput."""
+    authority.check(actor)
     _check_holds(permissions, actor)
     role = Role(name=name, description=description, permissions=roles.normalized(permissions))
     _save(role, is_new=True)
@@ -25,9 +26,9 @@ def create(name: str, permissions: list[str], *, actor: User | None, description
 def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
     """Changes name, description or permissions; holds for the next request of everybody who has the role.
 
-    Raises PermissionDenied, Conflict, InvalidInput.
+    Raises PermissionDenied, NotFound, Conflict, InvalidInput.
     """
-    role = Role.objects.select_for_update().get(pk=role.pk)
+    role = _current(role, actor)
     if role.is_admin or (role.is_builtin and changes.get("name", role.name) != role.name):
         raise Conflict(_("A built-in role cannot be changed."))
     _check_holds(role.permissions, actor)
@@ -43,7 +44,8 @@ def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
 
 @transaction.atomic
 def delete(role: Role, *, actor: User | None) -> None:
-    """Removes a role that nobody has. Raises PermissionDenied, Conflict."""
+    """Removes a role that nobody has. Raises PermissionDenied, NotFound, Conflict."""
+    role = _current(role, actor)
     if role.is_builtin:
         raise Conflict(_("A built-in role cannot be removed."))
     _check_holds(role.permissions, actor)
@@ -67,6 +69,15 @@ def ensure_builtin(role_model: type[Role] = Role) -> None:
     if set(admin.permissions) != known:
         admin.permissions = roles.normalized(known)
         admin.save(update_fields=["permissions"])
+
+
+def _current(role: Role, actor: User | None) -> Role:
+    """The role as stored now, which may have been changed or removed since it was read. Raises NotFound."""
+    authority.check(actor)
+    current = Role.objects.select_for_update().filter(pk=role.pk).first()
+    if current is None:
+        raise NotFound
+    return current
 
 
 def _save(role: Role, *, is_new: bool) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, credentials, hashers, password_policy, roles, sessions, tokens
-from accounts.errors import AddressTaken, LastAdmin, NotFound, PermissionDenied
+from accounts import audit, authority, credentials, hashers, password_policy, roles, sessions, tokens
+from accounts.errors import AddressTaken, InvalidInput, LastAdmin, NotFound, PermissionDenied
 from accounts.models import Role, Session, User
 from accounts.signals import (
     email_changed,
@@ -37,6 +38,9 @@ def create(email: str, *, actor: User | None, password: str | None = None, **fie
         password_policy.check(password, user, field="password")
     user.password = make_password(None) if password is None else hashers.make(password)
     with _unique_address("email", user):
+        authority.check(actor)
+        user.role = _current(role)
+        _check_assignment(user.role, actor=actor)
         user.save(force_insert=True)
         audit.record("user:created", user, actor=actor, role=role.name)
         if password is not None:
@@ -129,17 +133,15 @@ def delete(user: User, *, actor: User | None) -> None:
     Raises PermissionDenied, NotFound, LastAdmin.
     """
     with _changing(user, actor) as current:
-        user_deleted.send(sender=User, user=current)
-        credentials.forget_failures(current)
-        audit.record("user:deleted", current, actor=actor)
-        audit.forget(current)
-        current.delete()
+        _delete(current, actor=actor)
 
 
 def delete_own(user: User, current_password: str) -> None:
     """Lets a user leave. Raises InvalidInput, LastAdmin, Throttled, Overloaded."""
     credentials.confirm(user, current_password)
-    delete(user, actor=user)
+    with _changing(user, user) as current:
+        credentials.hold(user)
+        _delete(current, actor=user)
 
 
 def ensure_first_admin(email: str, password: str = "") -> str | None:
@@ -159,12 +161,9 @@ def ensure_first_admin(email: str, password: str = "") -> str | None:
 
 @contextmanager
 def _changing(user: User, actor: User | None) -> Iterator[User]:
-    """The user as stored now, locked, for somebody who may change them; afterwards an admin must be left.
-
-    The lock on the admin role lets one such change run at a time, so that two admins cannot demote each other.
-    """
+    """The user as stored now, locked, for somebody who may change them; afterwards an admin must be left."""
     with transaction.atomic():
-        Role.objects.select_for_update().get(name=roles.ADMIN)
+        authority.check(actor)
         current = User.objects.select_related("role").select_for_update(of=("self",)).filter(pk=user.pk).first()
         if current is None:
             raise NotFound
@@ -187,11 +186,8 @@ def _unique_address(field: str, user: User, new_email: str | None = None) -> Ite
 
 
 def _check_rank(user: User, actor: User | None) -> None:
-    """Nobody changes a user who holds more; the actor is read again, as they may have been demoted meanwhile."""
-    if actor is None or actor.pk == user.pk:
-        return
-    current = User.objects.select_related("role").filter(pk=actor.pk, is_active=True).first()
-    if current is None or not current.holds_role(user.role):
+    """Nobody changes a user who holds more."""
+    if actor is not None and actor.pk != user.pk and not actor.holds_role(user.role):
         raise PermissionDenied
 
 
@@ -203,7 +199,16 @@ def _check_assignment(role: Role, *, actor: User | None) -> None:
         raise PermissionDenied
 
 
+def _current(role: Role) -> Role:
+    """The role as stored now, which may have been changed or removed since it was read. Raises InvalidInput."""
+    current = Role.objects.filter(pk=role.pk).first()
+    if current is None:
+        raise InvalidInput("role", "does_not_exist", _("There is no such role any more."))
+    return current
+
+
 def _assign(user: User, role: Role, *, actor: User | None) -> None:
+    role = _current(role)
     if actor is not None and not (actor.has_perm("roles.assign") and actor.holds_role(role)):
         raise PermissionDenied
     old, user.role = user.role, role
@@ -231,6 +236,14 @@ def _move(user: User, email: str, is_verified: bool, *, actor: User | None) -> N
     email_changed.send(sender=User, user=user, old_email=old_email)
     if not is_verified:
         email_verification_requested.send(sender=User, email=email)
+
+
+def _delete(user: User, *, actor: User | None) -> None:
+    user_deleted.send(sender=User, user=user)
+    credentials.forget_failures(user)
+    audit.record("user:deleted", user, actor=actor)
+    audit.forget(user)
+    user.delete()
 
 
 def _set(user: User, changes: dict[str, Any], *, actor: User | None) -> None:

@@ -36,7 +36,7 @@ accounts
     api  admin  pages  jwks  backends  checks  management
     transfer
     registration  login  passwords  addresses_change  users  invitations  role_changes  personal_data
-    credentials  access_tokens
+    credentials  access_tokens  authority
     sessions  throttling  filters  forms
     tokens  audit  keys
     audit_chain
