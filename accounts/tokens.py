@@ -40,7 +40,8 @@ def issue(user: User, purpose: Purpose, *, request: UUID, email: str) -> str:
     `request` names what is answered: tokens of one request live side by side, a newer request ends the older ones'.
     Requests are compared as UUIDs of version 7, which grow with time. Raises Superseded.
     """
-    User.objects.select_for_update().get(pk=user.pk)  # one at a time for a user, where rows can be locked
+    if not _lock(user.pk):
+        raise User.DoesNotExist
     earlier = OneTimeToken.objects.filter(user=user, purpose=purpose)
     same_and_over = Q(request=request) & (Q(used_at__isnull=False) | Q(ended_at__isnull=False))
     if earlier.filter(Q(request__gt=request) | same_and_over).exists():
@@ -67,7 +68,11 @@ def find(secret: str, purpose: Purpose) -> OneTimeToken:
 
 
 def find_also_used(secret: str, purpose: Purpose) -> OneTimeToken:
-    """As find(), but a token that was used already and has not expired is found too."""
+    """As find(), but a token that was used already and has not expired is found too.
+
+    Call it inside a transaction: until that ends, nobody else uses the token up.
+    """
+    _lock(_living(secret, purpose).user_id)
     return _living(secret, purpose)
 
 
@@ -76,6 +81,7 @@ def consume(token: OneTimeToken) -> None:
 
     Call it inside the transaction of what the token permits.
     """
+    _lock(token.user_id)
     now = timezone.now()
     unused = OneTimeToken.objects.filter(pk=token.pk, used_at=None, ended_at=None, expires_at__gt=now)
     if not unused.update(used_at=now):
@@ -91,6 +97,11 @@ def end_all(user: User) -> None:
 def prune() -> int:
     """Deletes what expired; returns how many."""
     return OneTimeToken.objects.filter(expires_at__lt=timezone.now()).delete()[0]
+
+
+def _lock(user_id: UUID) -> bool:
+    """One at a time for a user, where rows can be locked; before any token's row, as everybody else does."""
+    return User.objects.select_for_update().filter(pk=user_id).first() is not None
 
 
 def _living(secret: str, purpose: Purpose) -> OneTimeToken:
