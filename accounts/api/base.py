@@ -6,17 +6,19 @@ from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from accounts.api.parsers import take_in
 from accounts.models import Session, User
 
 
 class ApiView(APIView):
-    """Refuses a method that does not exist before it asks who is there."""
+    """Refuses a method that does not exist before it asks who is there, and asks that when the body has arrived."""
 
     http_method_names = ("get", "head", "post", "put", "patch", "delete")
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
+        take_in(request)
         super().initial(request, *args, **kwargs)
 
 
