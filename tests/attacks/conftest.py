@@ -1,0 +1,135 @@
+"""The services under attack, started once for each database, and the cast that lives in them."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.attacks.service import (
+    ADMIN_PASSWORD,
+    GUNICORN,
+    MANAGER,
+    SERVE,
+    Person,
+    Service,
+    log_in,
+    register,
+    started,
+)
+from tests.conftest import missing
+from tests.notifications import databases
+from tests.whole.post_office import PostOffice, post_office
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.process)
+
+
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Each of the two databases in turn, as the environment names it."""
+    if request.param == "sqlite":
+        yield {}
+        return
+    try:
+        with databases.new_on_postgres() as name:
+            yield {"DATABASE_URL": f"{databases.SERVER}/{name}"}
+    except psycopg.OperationalError:
+        missing("PostgreSQL at 127.0.0.1:5432 (user postgres)")
+
+
+@pytest.fixture(scope="session")
+def data_dir(database: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("attacked") / "var"
+
+
+@pytest.fixture(scope="session")
+def office() -> Iterator[PostOffice]:
+    with post_office() as office:
+        yield office
+
+
+@pytest.fixture(scope="session")
+def service(database: dict[str, str], data_dir: Path, office: PostOffice) -> Iterator[Service]:
+    """The whole product without a proxy; of the limits, those of an account and of a mailbox stand."""
+    with started(SERVE, data_dir, office, **database) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def guarded(service: Service, database: dict[str, str]) -> Iterator[Service]:
+    """A second web server on the same data as a careful operator runs it: behind a proxy, with low limits.
+
+    Its hashes are slow enough for a difference to show.
+    """
+    careful = {
+        "PUBLIC_URL": "https://id.example.com",
+        "TRUSTED_PROXIES": "1",
+        "EMAIL_VERIFICATION": "required",
+        "BCRYPT_ROUNDS": "10",
+        "CORS_ALLOWED_ORIGINS": "https://app.example.com",
+        "LOG_FORMAT": "json",
+        "RATE_LOGIN_IP": "20/1h",
+        "RATE_LOGIN_ACCOUNT": "12/1d",
+        "RATE_REGISTER": "10/1h",
+        "RATE_MAIL_IP": "30/1h",
+        "RATE_TOKEN": "20/1h",
+    }
+    with started(GUNICORN, service.data_dir, service.office, **database | careful) as guarded:
+        yield guarded
+
+
+@pytest.fixture
+def root(service: Service) -> Person:
+    """Whoever is the admin by now."""
+    return log_in(service, service.admin_email, ADMIN_PASSWORD)
+
+
+@pytest.fixture
+def ana(service: Service) -> Person:
+    return register(service, "ana")
+
+
+@pytest.fixture
+def new_ana(service: Service) -> Callable[[], Person]:
+    """One more of her each time."""
+    return partial(register, service, "ana")
+
+
+@pytest.fixture
+def bruno(service: Service) -> Person:
+    return register(service, "bruno")
+
+
+@pytest.fixture
+def with_role(service: Service, root: Person) -> Callable[..., Person]:
+    """Somebody new with a role of their own: with_role("dora", "users.view")."""
+
+    def make(name: str, *permissions: str) -> Person:
+        role = f"{name}-{secrets.token_hex(6)}"
+        root.must(201, "POST", "roles/", name=role, permissions=list(permissions))
+        person = register(service, name)
+        root.must(200, "PATCH", f"users/{person.id}/", role=role)
+        return person
+
+    return make
+
+
+@pytest.fixture
+def carla(with_role: Callable[..., Person]) -> Person:
+    return with_role("carla", *MANAGER)
+
+
+@pytest.fixture
+def forwarded() -> dict[str, str]:
+    """What the proxy says of a client that no other test is."""
+    return from_ip(f"198.18.{secrets.randbelow(256)}.{secrets.randbelow(256)}")
+
+
+def from_ip(ip: str) -> dict[str, str]:
+    return {"X-Forwarded-For": ip, "X-Forwarded-Proto": "https"}
