@@ -61,6 +61,7 @@ def connect() -> None:
     for signal, reaction in (
         (signals.password_changed, _end_links),
         (signals.email_changed, _end_links),
+        (signals.email_changed, _keep_in_mind),
         (signals.user_suspended, _end_links),
         (signals.user_deleted, _forget),
         (signals.personal_data_wanted, _tell),
@@ -91,6 +92,11 @@ def _end_links(sender: object, user: User, old_email: str = "", **_: Any) -> Non
     """Mails that are still owed must not bring new links after the older ones were ended."""
     links = _theirs(user, old_email).filter(kind__in=WITH_LINK)
     outbox.cancel(links, "A change of password or address, or a suspension, ended its link.")
+
+
+def _keep_in_mind(sender: object, user: User, old_email: str, **_: Any) -> None:
+    """Mails to the old address that name nobody are found by it no more: they have to be, when the user leaves."""
+    OutboxMail.objects.filter(user=None, email_key=canonical_email(old_email)).update(user=user)
 
 
 def _forget(sender: object, user: User, **_: Any) -> None:

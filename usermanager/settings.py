@@ -133,9 +133,10 @@ SQLITE_OPTIONS = {
     # Every write takes its lock at once: deferred, two that read first and write then end in "database is locked".
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    # What was answered survives a power cut (FULL); the journal shrinks again after a large transaction.
+    # What was answered survives a power cut (FULL); the journal shrinks again after a large transaction. What was
+    # deleted is overwritten, so that nobody who left can be read in the file.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;"
-    " PRAGMA mmap_size=134217728;",
+    " PRAGMA mmap_size=134217728; PRAGMA secure_delete=ON;",
 }
 IS_SQLITE = DATABASE["ENGINE"].endswith("sqlite3")
 DATABASES = {

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.management.base import CommandParser
+from django.db import connection
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
@@ -32,7 +33,7 @@ class Command(ExampleCommand):
 
 def prune() -> dict[str, int]:
     """How many of each kind were deleted."""
-    return {
+    pruned = {
         "sessions": sessions.prune(),
         "one_time_tokens": tokens.prune(),
         "audit_events": audit.prune(),
@@ -42,6 +43,15 @@ def prune() -> dict[str, int]:
         "task_results": _prune_results(),
         "admin_sessions": Session.objects.filter(expire_date__lt=timezone.now()).delete()[0],
     }
+    _empty_journal()
+    return pruned
+
+
+def _empty_journal() -> None:
+    """SQLite's journal would hold what was deleted until it is written over; where somebody writes, the next time."""
+    if settings.IS_SQLITE:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _prune_results() -> int:

@@ -1,0 +1,119 @@
+"""Somebody who leaves: after `prune` the files of the database hold nothing that names them."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from django.contrib.admin.models import LogEntry
+
+from accounts import passwords, tokens
+from accounts.models import OneTimeToken, Session, User
+from accounts.models.identifiers import new_id
+from accounts.tokens import Purpose
+from notifications.models import OutboxMail
+from tests.usermanager.processes import clean_environment, free_port, manage, running
+from tests.whole.post_office import PostOffice, post_office
+
+PASSWORD, OTHER_PASSWORD = "correct horse battery staple", "staple battery horse correct"
+ADDRESSES = ("quetzalli@example.com", "quetzalli.moved@example.com", "quetzalli.never@example.com")
+TRACES = [b"quetzalli", b"Xochiquetzal", b"Netscape-Quetzal"]  # in any of the addresses, the name, the device
+AGENT = "Netscape-Quetzal/4"
+ROOT = "four quiet admins nodding"
+
+
+class Product:
+    def __init__(self, url: str) -> None:
+        self.url, self.agent = url, AGENT
+
+    def ask(self, status: int, method: str, path: str, access: str = "", **body: Any) -> Any:
+        headers = {"User-Agent": self.agent} | ({"Authorization": f"Bearer {access}"} if access else {})
+        answer = requests.request(method, f"{self.url}/api/v1/{path}", json=body, headers=headers, timeout=20)
+        assert answer.status_code == status, (path, answer.text)
+        return answer.json() if answer.content else None
+
+
+@contextmanager
+def served(folder: Path, office: PostOffice) -> Iterator[Product]:
+    port = free_port()
+    environment = clean_environment(
+        DATA_DIR=str(folder),
+        PORT=str(port),
+        BCRYPT_ROUNDS="4",
+        LOG_LEVEL="error",
+        ADMIN_PASSWORD=ROOT,
+        EMAIL_URL=f"smtp://127.0.0.1:{office.port}",
+    )
+    with running([sys.executable, "manage.py", "serve"], environment, "Ctrl-C ends it"):
+        yield Product(f"http://localhost:{port}")
+
+
+def live(product: Product, office: PostOffice) -> str:
+    """Does what leaves traces, and returns the access token of somebody who has been around."""
+    first, second, never = ADDRESSES
+    product.ask(201, "POST", "auth/register", email=first, password=PASSWORD, full_name="Xochiquetzal")
+    product.ask(204, "POST", "auth/email/verify", token=office.token_to(first, "verify-email"))
+    product.ask(401, "POST", "auth/login", email=first, password=OTHER_PASSWORD)
+    product.ask(202, "POST", "auth/password/reset", email=first)
+    token = office.token_to(first, "reset-password")
+    product.ask(204, "POST", "auth/password/reset/confirm", token=token, new_password=OTHER_PASSWORD)
+    access = product.ask(200, "POST", "auth/login", email=first, password=OTHER_PASSWORD)["access"]
+    move = {"new_email": second, "current_password": OTHER_PASSWORD}
+    product.ask(202, "POST", "auth/email/change", access, **move)
+    product.ask(204, "POST", "auth/email/change/confirm", token=office.token_to(second, "change-email"))
+    product.ask(202, "POST", "auth/email/change", access, **{**move, "new_email": never})
+    product.ask(400, "POST", "auth/register", email=second, password=PASSWORD, full_name="Xochiquetzal")
+    product.ask(202, "POST", "auth/email/verify/resend", email=second)
+    office.mail_to(never)
+    return str(access)
+
+
+def is_seen_to_by_root(product: Product) -> None:
+    product.agent = "root's own"
+    root = product.ask(200, "POST", "auth/login", email="admin@example.com", password=ROOT)["access"]
+    [user] = product.ask(200, "GET", "users?search=quetzalli.moved", root)["results"]
+    product.ask(200, "PATCH", f"users/{user['id']}", root, metadata={"note": "Xochiquetzal pays"})
+    product.ask(200, "POST", f"users/{user['id']}/unlock", root)
+    product.agent = AGENT
+
+
+def traces(folder: Path) -> list[tuple[str, bytes]]:
+    files = sorted(folder.glob("usermanager.sqlite3*"))
+    assert files
+    return [(file.name, trace) for file in files for trace in TRACES if trace in file.read_bytes()]
+
+
+@pytest.mark.process
+def test_nothing_that_names_them_is_left_in_the_files(tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    with post_office() as office, served(folder, office) as product:
+        access = live(product, office)
+        is_seen_to_by_root(product)
+        assert traces(folder)
+        product.ask(204, "DELETE", "users/me", access, current_password=OTHER_PASSWORD)
+        assert manage("prune", DATA_DIR=str(folder)).returncode == 0
+        assert traces(folder) == []
+
+
+def test_the_export_shows_every_table_that_points_at_a_user() -> None:
+    """Whoever adds one has to add it to personal_data.export(), too. Nobody writes to Django's own log."""
+    pointing = {field.related_model for field in User._meta.get_fields(include_hidden=True) if field.one_to_many}
+    assert pointing == {Session, OneTimeToken, OutboxMail, LogEntry}
+
+
+@pytest.mark.django_db
+def test_the_export_holds_what_is_stored(ana: User, client_of: Callable[[User], Any]) -> None:
+    passwords.request_reset("ana@example.com")
+    tokens.issue(ana, Purpose.PASSWORD_RESET, request=new_id(), email=ana.email)
+    exported = client_of(ana).get("/api/v1/users/me/export/").json()
+    assert exported["user"]["email"] == "ana@example.com"
+    assert [one["purpose"] for one in exported["one_time_tokens"]] == ["password_reset"]
+    assert [one["kind"] for one in exported["mails"]] == ["password_reset"]
+    assert len(exported["sessions"]) == 1
+    assert {one["kind"] for one in exported["audit"]} == {"session:opened", "user:exported"}
+    assert not {"password", "digest", "hash"} & set(re.findall(r'"(\w+)":', json.dumps(exported)))
