@@ -14,13 +14,14 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from accounts import checks  # noqa: F401  registers them
+        from accounts import checks, signals, suspension  # noqa: F401  checks register themselves
         from accounts.role_changes import ensure_builtin
 
         def make_roles(apps: Any, **_options: Any) -> None:
             ensure_builtin(apps.get_model("accounts", "Role"))
 
         post_migrate.connect(make_roles, sender=self, weak=False, dispatch_uid="accounts.ensure_builtin")
+        signals.time_passed.connect(suspension.end_all_over)
 
 
 class PanelConfig(admin_apps.AdminConfig):

@@ -1,7 +1,12 @@
 """What an actor may do at the moment of the deed, which need not be what they could when their request began."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import transaction
+
 from accounts import roles
-from accounts.errors import PermissionDenied
+from accounts.errors import LastAdmin, NotFound, PermissionDenied
 from accounts.models import Role, User
 
 
@@ -16,4 +21,28 @@ def check(actor: User | None) -> None:
         return
     current = User.objects.select_related("role").filter(pk=actor.pk, is_active=True).first()
     if current is None or not current.holds_role(actor.role):
+        raise PermissionDenied
+
+
+@contextmanager
+def changing(user: User, actor: User | None) -> Iterator[User]:
+    """The user as stored now, locked, for somebody who may change them; afterwards an admin must be left.
+
+    Raises PermissionDenied, NotFound, LastAdmin.
+    """
+    with transaction.atomic():
+        check(actor)
+        current = User.objects.select_related("role").select_for_update(of=("self",)).filter(pk=user.pk).first()
+        if current is None:
+            raise NotFound
+        _check_rank(current, actor)
+        was_admin = current.role.is_admin and current.is_active
+        yield current
+        if was_admin and not User.objects.filter(role__name=roles.ADMIN, is_active=True).exists():
+            raise LastAdmin
+
+
+def _check_rank(user: User, actor: User | None) -> None:
+    """Nobody changes a user who holds more."""
+    if actor is not None and actor.pk != user.pk and not actor.holds_role(user.role):
         raise PermissionDenied

@@ -6,9 +6,9 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, hashers, origin, sessions, throttling, tokens
+from accounts import audit, hashers, origin, sessions, suspension, throttling, tokens
 from accounts.addresses import canonical_email
-from accounts.errors import AccountError, AccountSuspended, EmailNotVerified, InvalidCredentials, InvalidInput
+from accounts.errors import AccountError, EmailNotVerified, InvalidCredentials, InvalidInput
 from accounts.models import Session, User
 from accounts.signals import password_changed
 from accounts.throttling import Try
@@ -26,8 +26,8 @@ def check(email: str, password: str) -> User:
     if not _is_right(user, password) or user is None:
         _refuse(user, InvalidCredentials())
     _uncount(tries)
-    if not user.is_active:
-        _refuse(user, AccountSuspended())
+    if not user.is_active and not suspension.end_if_over(user):
+        _refuse(user, suspension.refusal(user))
     if settings.EMAIL_VERIFICATION == "required" and not user.email_verified:
         _refuse(user, EmailNotVerified())
     return user

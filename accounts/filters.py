@@ -10,6 +10,7 @@ from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
+from accounts import invitations
 from accounts.audit import KINDS
 from accounts.models import AuditEvent, User
 
@@ -41,12 +42,19 @@ class UserFilter(filters.FilterSet):
     last_login_after = TimeFilter(field_name="last_login_at", lookup_expr="gt", help_text="Last logged in later.")
     last_login_before = TimeFilter(field_name="last_login_at", lookup_expr="lt", help_text="Last logged in earlier.")
 
+    invitation = filters.ChoiceFilter(
+        choices=invitations.State.choices, method="by_invitation", help_text="How their invitation stands."
+    )
+
     class Meta:
         model = User
         fields: ClassVar[list[str]] = []
 
     def by_part(self, users: QuerySet[User], name: str, part: str) -> QuerySet[User]:
         return users.filter(Q(email_key__contains=part.lower()) | Q(full_name__icontains=part))
+
+    def by_invitation(self, users: QuerySet[User], name: str, state: str) -> QuerySet[User]:
+        return invitations.in_state(users, invitations.State(state))
 
 
 class AuditFilter(filters.FilterSet):

@@ -29,6 +29,9 @@ email_changed = Signal()
 #: An account waits for its owner to choose a password. Arguments: user.
 user_invited = Signal()
 
+#: An account waits for nobody any more: its invitation was taken back. Arguments: user.
+invitation_revoked = Signal()
+
 #: Somebody signed in. Arguments: user, session.
 session_opened = Signal()
 
@@ -41,3 +44,6 @@ user_deleted = Signal()
 #: Somebody wants to see what is stored about them; each receiver returns a dict of a name and a list of records.
 #: Arguments: user.
 personal_data_wanted = Signal()
+
+#: About a second has passed. The relay says so, outside of any transaction, to whoever has something to do in time.
+time_passed = Signal()

@@ -90,8 +90,10 @@ def consume(token: OneTimeToken) -> None:
 
 
 def end_all(user: User) -> None:
-    """Ends every token of the user: after a change of password or address, and on suspension."""
+    """Ends every token of the user, and with it an invitation: after a new password or address, and on suspension."""
     _end(OneTimeToken.objects.filter(user=user))
+    invited = User.objects.filter(pk=user.pk, invited_at__isnull=False, invitation_ended_at__isnull=True)
+    invited.update(invitation_ended_at=timezone.now())
 
 
 def prune() -> int:

@@ -6,23 +6,33 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, authority, credentials, hashers, password_policy, roles, sessions, tokens
-from accounts.errors import AddressTaken, InvalidInput, LastAdmin, NotFound, PermissionDenied
+from accounts import (
+    audit,
+    authority,
+    credentials,
+    hashers,
+    invitations,
+    password_policy,
+    roles,
+    sessions,
+    suspension,
+    tokens,
+)
+from accounts.errors import AddressTaken, InvalidInput, PermissionDenied
 from accounts.models import Role, Session, User
 from accounts.signals import (
     email_changed,
     email_verification_requested,
     password_reset_requested,
     user_deleted,
-    user_invited,
     user_registered,
-    user_suspended,
 )
 
 
@@ -46,8 +56,7 @@ def create(email: str, *, actor: User | None, password: str | None = None, **fie
         if password is not None:
             user_registered.send(sender=User, user=user)
         elif user.is_active:
-            audit.record("user:invited", user, actor=actor)
-            user_invited.send(sender=User, user=user)
+            invitations.owe(user, actor=actor)
     return user
 
 
@@ -56,12 +65,12 @@ def update(user: User, *, actor: User | None, **changes: Any) -> User:
 
     Raises PermissionDenied, NotFound, LastAdmin, AddressTaken.
     """
-    with _unique_address("email", user, changes.get("email")), _changing(user, actor) as current:
+    with _unique_address("email", user, changes.get("email")), authority.changing(user, actor) as current:
         changed = {name: value for name, value in changes.items() if getattr(current, name) != value}
         if "role" in changed:
             _assign(current, changed.pop("role"), actor=actor)
         if "is_active" in changed:
-            _set_active(current, changed.pop("is_active"), actor=actor, reason="")
+            _set_active(current, changed.pop("is_active"), actor=actor)
         if "email" in changed:
             changed.setdefault("email_verified", False)
             _move(current, changed.pop("email"), changed["email_verified"], actor=actor)
@@ -75,28 +84,30 @@ def set_role(user: User, role: Role, *, actor: User | None) -> User:
     return update(user, actor=actor, role=role)
 
 
-def suspend(user: User, *, actor: User | None, reason: str = "") -> User:
-    """Ends all sessions and mailed links of the user and lets no new ones begin.
+def suspend(user: User, *, actor: User | None, reason: str = "", until: datetime | None = None) -> User:
+    """Ends all sessions and mailed links of the user and lets no new ones begin until then, or until activate().
 
-    Raises PermissionDenied, NotFound, LastAdmin.
+    Suspending somebody again replaces the end and the reason. Raises InvalidInput, PermissionDenied, NotFound,
+    LastAdmin.
     """
-    with _changing(user, actor) as current:
-        if current.is_active:
-            _set_active(current, False, actor=actor, reason=reason)
+    suspension.check_end(until)
+    with authority.changing(user, actor) as current:
+        if current.is_active or reason or current.suspended_until != until:
+            suspension.begin(current, actor=actor, reason=reason, until=until)
     return current
 
 
 def activate(user: User, *, actor: User | None) -> User:
     """Lets a suspended user log in again. Raises PermissionDenied, NotFound."""
-    with _changing(user, actor) as current:
+    with authority.changing(user, actor) as current:
         if not current.is_active:
-            _set_active(current, True, actor=actor, reason="")
+            suspension.end(current, actor=actor)
     return current
 
 
 def unlock(user: User, *, actor: User | None) -> User:
     """Forgets the failed logins of the user. Raises PermissionDenied, NotFound."""
-    with _changing(user, actor) as current:
+    with authority.changing(user, actor) as current:
         credentials.forget_failures(current)
         audit.record("user:unlocked", current, actor=actor)
     return current
@@ -104,26 +115,26 @@ def unlock(user: User, *, actor: User | None) -> User:
 
 def send_password_reset(user: User, *, actor: User | None) -> None:
     """Owes the user a reset link. Raises PermissionDenied, NotFound."""
-    with _changing(user, actor) as current:
+    with authority.changing(user, actor) as current:
         audit.record("password:reset_requested", current, actor=actor)
         password_reset_requested.send(sender=User, email=current.email)
 
 
 def send_verification(user: User, *, actor: User | None) -> None:
     """Owes the user a new confirmation link. Raises PermissionDenied, NotFound."""
-    with _changing(user, actor) as current:
+    with authority.changing(user, actor) as current:
         email_verification_requested.send(sender=User, email=current.email)
 
 
 def revoke_sessions(user: User, *, actor: User | None) -> int:
     """Signs the user out everywhere; returns how many sessions ended. Raises PermissionDenied, NotFound."""
-    with _changing(user, actor) as current:
+    with authority.changing(user, actor) as current:
         return sessions.revoke_all(current, actor=actor)
 
 
 def revoke_session(user: User, session: Session, *, actor: User | None) -> None:
     """Ends one session of the user. Raises PermissionDenied, NotFound."""
-    with _changing(user, actor):
+    with authority.changing(user, actor):
         sessions.close(session, actor=actor)
 
 
@@ -132,14 +143,14 @@ def delete(user: User, *, actor: User | None) -> None:
 
     Raises PermissionDenied, NotFound, LastAdmin.
     """
-    with _changing(user, actor) as current:
+    with authority.changing(user, actor) as current:
         _delete(current, actor=actor)
 
 
 def delete_own(user: User, current_password: str) -> None:
     """Lets a user leave. Raises InvalidInput, LastAdmin, Throttled, Overloaded."""
     credentials.confirm(user, current_password)
-    with _changing(user, user) as current:
+    with authority.changing(user, user) as current:
         credentials.hold(user)
         _delete(current, actor=user)
 
@@ -152,26 +163,12 @@ def ensure_first_admin(email: str, password: str = "") -> str | None:
     user = User.objects.with_address(email) or User(email=email)
     user.role = Role.objects.get(name=roles.ADMIN)
     user.is_active = user.email_verified = True
+    user.suspended_until = None
     user.password = hashers.make(password or made_up or "")
     with transaction.atomic():
         user.save()
         audit.record("user:created", user, actor=None, role=roles.ADMIN)
     return made_up
-
-
-@contextmanager
-def _changing(user: User, actor: User | None) -> Iterator[User]:
-    """The user as stored now, locked, for somebody who may change them; afterwards an admin must be left."""
-    with transaction.atomic():
-        authority.check(actor)
-        current = User.objects.select_related("role").select_for_update(of=("self",)).filter(pk=user.pk).first()
-        if current is None:
-            raise NotFound
-        _check_rank(current, actor)
-        was_admin = current.role.is_admin and current.is_active
-        yield current
-        if was_admin and not User.objects.filter(role__name=roles.ADMIN, is_active=True).exists():
-            raise LastAdmin
 
 
 @contextmanager
@@ -183,12 +180,6 @@ def _unique_address(field: str, user: User, new_email: str | None = None) -> Ite
         if not User.objects.with_address(new_email or user.email):
             raise
         raise AddressTaken(field) from fault
-
-
-def _check_rank(user: User, actor: User | None) -> None:
-    """Nobody changes a user who holds more."""
-    if actor is not None and actor.pk != user.pk and not actor.holds_role(user.role):
-        raise PermissionDenied
 
 
 def _check_assignment(role: Role, *, actor: User | None) -> None:
@@ -216,25 +207,24 @@ def _assign(user: User, role: Role, *, actor: User | None) -> None:
     audit.record("user:role_changed", user, actor=actor, old=old.name, new=role.name)
 
 
-def _set_active(user: User, is_active: bool, *, actor: User | None, reason: str) -> None:
-    user.is_active = is_active
-    user.save(update_fields=["is_active"])
+def _set_active(user: User, is_active: bool, *, actor: User | None) -> None:
     if is_active:
-        audit.record("user:activated", user, actor=actor)
-        return
-    audit.record("user:suspended", user, actor=actor, reason=reason)
-    tokens.end_all(user)
-    sessions.revoke_all(user, actor=actor)
-    user_suspended.send(sender=User, user=user)
+        suspension.end(user, actor=actor)
+    else:
+        suspension.begin(user, actor=actor, reason="", until=None)
 
 
 def _move(user: User, email: str, is_verified: bool, *, actor: User | None) -> None:
+    """An invitation that is open goes to the new address."""
+    is_invited = invitations.state(user) in invitations.OPEN
     old_email, user.email, user.email_verified = user.email, email, is_verified
     user.save(update_fields=["email", "email_verified"])
     tokens.end_all(user)
     audit.record("email:changed", user, actor=actor)
     email_changed.send(sender=User, user=user, old_email=old_email)
-    if not is_verified:
+    if is_invited:
+        invitations.owe(user, actor=actor)
+    elif not is_verified:
         email_verification_requested.send(sender=User, email=email)
 
 

@@ -37,7 +37,11 @@ def _confirmed(user: User, mail: OutboxMail) -> str:
 
 
 def _accepted(user: User, mail: OutboxMail) -> str:
-    return "They accepted already." if user.has_usable_password() else _moved(user, mail)
+    return "They accepted already." if user.has_usable_password() else _uninvited(user, mail)
+
+
+def _uninvited(user: User, mail: OutboxMail) -> str:
+    return "Their invitation was revoked." if user.is_uninvited else _moved(user, mail)
 
 
 def _theirs(user: User, mail: OutboxMail) -> str:
@@ -73,7 +77,7 @@ class Content:
 KINDS = {
     "welcome": Kind(Purpose.VERIFY_EMAIL, "/verify-email", samples=({}, {"is_confirmed": True})),
     "verify_email": Kind(Purpose.VERIFY_EMAIL, "/verify-email", _confirmed),
-    "password_reset": Kind(Purpose.PASSWORD_RESET, "/reset-password"),
+    "password_reset": Kind(Purpose.PASSWORD_RESET, "/reset-password", _uninvited),
     "password_changed": Kind(objection=_nothing, is_notice=True),
     "email_change": Kind(Purpose.EMAIL_CHANGE, "/change-email", _theirs),
     "email_changed": Kind(objection=_nothing, is_notice=True, samples=({"stage": "requested"}, {"stage": "confirmed"})),

@@ -63,6 +63,7 @@ def connect() -> None:
         (signals.email_changed, _end_links),
         (signals.email_changed, _keep_in_mind),
         (signals.user_suspended, _end_links),
+        (signals.invitation_revoked, _end_links),
         (signals.user_deleted, _forget),
         (signals.personal_data_wanted, _tell),
     ):
@@ -91,7 +92,7 @@ def _owe(owed: Owed) -> None:
 def _end_links(sender: object, user: User, old_email: str = "", **_: Any) -> None:
     """Mails that are still owed must not bring new links after the older ones were ended."""
     links = _theirs(user, old_email).filter(kind__in=WITH_LINK)
-    outbox.cancel(links, "A change of password or address, or a suspension, ended its link.")
+    outbox.cancel(links, "A new password or address, a suspension or a revoked invitation ended its link.")
 
 
 def _keep_in_mind(sender: object, user: User, old_email: str, **_: Any) -> None:

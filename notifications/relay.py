@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import Error, close_old_connections
 
+from accounts.signals import time_passed
 from notifications import outbox, publisher
 from notifications.crew import Crew
 from notifications.doorbell import Doorbell
@@ -55,6 +56,7 @@ class Relay:
         try:
             close_old_connections()
             sweep(self._crew)
+            time_passed.send(sender=Relay)
             self._keep_house()
         except Error as fault:
             log.error("the database failed; the relay goes on in a second: %s", fault)

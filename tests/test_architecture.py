@@ -35,10 +35,13 @@ accounts
     apps  urls
     api  admin  pages  jwks  backends  checks  management
     transfer
-    registration  login  passwords  addresses_change  users  invitations  role_changes  personal_data
-    credentials  access_tokens  authority
-    sessions  throttling  filters  forms
-    tokens  audit  keys
+    registration  login  passwords  addresses_change  users  role_changes  personal_data
+    filters
+    invitations
+    credentials  access_tokens
+    suspension
+    sessions  throttling  forms
+    tokens  audit  keys  authority
     audit_chain
     models
     hashers  foreign_hashers  password_policy

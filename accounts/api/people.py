@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.response import Response
@@ -19,9 +20,7 @@ from accounts.models import User
 MYSELF = "me"
 
 
-class Listing(ApiView, GenericViewSet[Any]):
-    """Pages of what the filters leave."""
-
+class Listing(ApiView, GenericViewSet[Any]):  # no docstring: it would describe each operation that has no other
     request: SignedIn
     permission_classes = (HoldsPermission,)
     pagination_class = KeysetPagination
@@ -55,6 +54,10 @@ class OfPeople(Listing):
         if not actor.has_perm(permission):
             raise PermissionDenied
         return user
+
+
+def a_mail_is_on_its_way() -> Response:
+    return Response({"detail": _("A mail is on its way.")}, 202)
 
 
 def _uuid(text: str) -> UUID | None:

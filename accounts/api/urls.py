@@ -5,9 +5,11 @@ from rest_framework.routers import SimpleRouter
 
 from accounts.api import addresses, login, passwords, registration
 from accounts.api.audit import AuditViewSet, UserAuditViewSet
+from accounts.api.invitations import InvitationViewSet
 from accounts.api.me import ExportView, MeView
 from accounts.api.roles import RoleViewSet
 from accounts.api.sessions import SessionViewSet
+from accounts.api.suspensions import SuspensionViewSet
 from accounts.api.users import UserViewSet
 
 router = SimpleRouter()
@@ -32,6 +34,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/invitation/accept/", registration.AcceptInvitationView.as_view()),
     path("users/me/", MeView.as_view()),
     path("users/me/export/", ExportView.as_view()),
+    path("users/<str:pk>/suspend/", SuspensionViewSet.as_view({"get": "retrieve", "post": "begin"})),
+    path("users/<str:pk>/activate/", SuspensionViewSet.as_view({"post": "end"})),
+    path(
+        "users/<str:pk>/invite/",
+        InvitationViewSet.as_view({"get": "retrieve", "post": "send", "delete": "revoke"}),
+    ),
     path("users/<str:pk>/sessions/", SessionViewSet.as_view({"get": "list", "delete": "destroy_all"})),
     path("users/<str:pk>/sessions/<uuid:session_id>/", SessionViewSet.as_view({"delete": "destroy"})),
     path("users/<str:pk>/audit/", UserAuditViewSet.as_view({"get": "list"})),

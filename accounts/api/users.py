@@ -2,17 +2,16 @@
 
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from accounts import invitations, users
+from accounts import users
 from accounts.api.base import SignedIn, read
 from accounts.api.fields import AddressField, FullNameField, LocaleField, MetadataField, NewPasswordField, RoleField
 from accounts.api.me import OwnChanges
 from accounts.api.outputs import DetailSerializer, UserSerializer
-from accounts.api.people import OfPeople
+from accounts.api.people import OfPeople, a_mail_is_on_its_way
 from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
 from accounts.filters import USER_ORDERINGS, UserFilter
 from accounts.models import User
@@ -32,10 +31,6 @@ class UserChanges(serializers.Serializer[Any]):
 
 class UserInput(UserChanges):
     password = NewPasswordField(required=False)
-
-
-class SuspendInput(serializers.Serializer[Any]):
-    reason = serializers.CharField(max_length=250, required=False, allow_blank=True)
 
 
 CHANGES_EXAMPLE = {"email": "ana@example.com", "full_name": "Ana", "role": "user", "metadata": {"plan": "pro"}}
@@ -107,45 +102,14 @@ class UserViewSet(OfPeople):
         users.delete(self.other(pk, "users.delete"), actor=request.user)
         return Response(status=204)
 
-    @operation(
-        "Suspend a user",
-        description="Every session and every mailed link of theirs ends.",
-        request=SuspendInput,
-        success=(200, UserSerializer),
-        refusals=[*REFUSALS, "last_admin"],
-        example={"reason": "Chargeback"},
-        answer=USER_EXAMPLE,
-    )
-    @action(detail=True, methods=["post"])
-    def suspend(self, request: SignedIn, pk: str) -> Response:
-        user = self.other(pk, "users.change")
-        user = users.suspend(user, actor=request.user, **read(SuspendInput, request))
-        return Response(UserSerializer(user).data)
-
-    @operation("Activate a user", success=(200, UserSerializer), refusals=REFUSALS, answer=USER_EXAMPLE)
-    @action(detail=True, methods=["post"])
-    def activate(self, request: SignedIn, pk: str) -> Response:
-        user = users.activate(self.other(pk, "users.change"), actor=request.user)
-        return Response(UserSerializer(user).data)
-
     @operation("Forget failed logins of a user", success=(200, UserSerializer), refusals=REFUSALS, answer=USER_EXAMPLE)
     @action(detail=True, methods=["post"])
     def unlock(self, request: SignedIn, pk: str) -> Response:
         user = users.unlock(self.other(pk, "users.change"), actor=request.user)
         return Response(UserSerializer(user).data)
 
-    @operation("Invite a user again", success=(202, DetailSerializer), refusals=[*REFUSALS, "conflict"])
-    @action(detail=True, methods=["post"])
-    def invite(self, request: SignedIn, pk: str) -> Response:
-        invitations.invite(self.other(pk, "users.change"), actor=request.user)
-        return a_mail_is_on_its_way()
-
     @operation("Mail a user a reset link", success=(202, DetailSerializer), refusals=REFUSALS)
     @action(detail=True, methods=["post"], url_path="password-reset")
     def password_reset(self, request: SignedIn, pk: str) -> Response:
         users.send_password_reset(self.other(pk, "users.change"), actor=request.user)
         return a_mail_is_on_its_way()
-
-
-def a_mail_is_on_its_way() -> Response:
-    return Response({"detail": _("A mail is on its way.")}, 202)

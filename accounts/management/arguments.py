@@ -3,6 +3,7 @@
 import getpass
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -37,6 +38,15 @@ def full_name(text: str) -> str:
 
 def reason(text: str) -> str:
     return _line(text, REASON_LENGTH)
+
+
+def moment(text: str) -> datetime:
+    """A time as ISO 8601 writes it, in UTC unless it says otherwise."""
+    try:
+        time = datetime.fromisoformat(text)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as fault:
+        raise ArgumentTypeError(f"{text!r} is no time such as 2026-01-31 or 2026-01-31T12:00Z") from fault
 
 
 def count(text: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import make_password
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -35,6 +36,11 @@ class User(AbstractBaseUser):
     full_name = models.CharField(_("full name"), max_length=names.MAX_LENGTH, blank=True, default="")
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="users", verbose_name=_("role"))
     is_active = models.BooleanField(_("active"), default=True)
+    suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True, editable=False)
+    invited_at = models.DateTimeField(_("invited"), null=True, blank=True, editable=False)
+    invitation_ended_at = models.DateTimeField(
+        null=True, editable=False, help_text="Revoked, or overtaken by what ends all links of a user."
+    )
     email_verified = models.BooleanField(_("address confirmed"), default=False)
     locale = models.CharField(
         _("language"), max_length=5, blank=True, default="", choices=[("en", "English"), ("es", "Español")]
@@ -54,7 +60,17 @@ class User(AbstractBaseUser):
     class Meta:
         verbose_name = _("user")
         verbose_name_plural = _("users")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(is_active=False) | Q(suspended_until__isnull=True), name="user_active_has_no_end"
+            ),
+        )
         indexes = (
+            # Few are suspended until some time, or were invited: what asks for them reads those alone.
+            models.Index(
+                fields=["suspended_until"], condition=Q(suspended_until__isnull=False), name="user_suspended_until"
+            ),
+            models.Index(fields=["invited_at", "id"], condition=Q(invited_at__isnull=False), name="user_invited"),
             models.Index(fields=["role", "id"], name="user_role"),
             models.Index(fields=["last_login_at", "id"], name="user_last_login"),
         )
@@ -100,6 +116,11 @@ class User(AbstractBaseUser):
     def is_staff(self) -> bool:
         """Whether the role permits anything here at all; Django's admin lets nobody else in."""
         return self.role.is_admin or any(permission in roles.PERMISSIONS for permission in self.permissions)
+
+    @property
+    def is_uninvited(self) -> bool:
+        """Whether they wait for a password with an invitation that has ended, and so are to get no other way in."""
+        return self.invitation_ended_at is not None and not self.has_usable_password()
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
         return self.is_active and self.holds([perm])

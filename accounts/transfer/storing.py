@@ -8,11 +8,10 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, roles, sessions, tokens, users
+from accounts import audit, invitations, roles, sessions, tokens, users
 from accounts.errors import AccountError, NotFound
 from accounts.models import Role, User
 from accounts.models.identifiers import id_of
-from accounts.signals import user_invited
 
 UPDATABLE = ("full_name", "role", "is_active", "email_verified", "locale", "metadata")
 
@@ -83,8 +82,7 @@ class Storage:
     def _invite(self, created: Iterable[User]) -> None:
         for user in created:
             if user.is_active and not user.has_usable_password():
-                audit.record("user:invited", user, actor=None)
-                user_invited.send(sender=User, user=user)
+                invitations.owe(user, actor=None)
 
 
 def taken_keys(candidates: list[Candidate]) -> set[Any]:

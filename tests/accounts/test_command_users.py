@@ -238,6 +238,17 @@ class TestChanging:
         assert users("activate", str(ana.pk)) == "ana@example.com is active.\n"
         assert stored(ana).is_active
 
+    def test_suspends_until_a_time_and_shows_it(self, ana: User) -> None:
+        printed = users("suspend", "ana@example.com", "--reason", "Chargeback", "--until", "2040-01-31T13:00+01:00")
+        assert printed == "ana@example.com is suspended until 2040-01-31 12:00 UTC.\n"
+        shown = json.loads(users("show", "ana@example.com", "--json"))
+        assert (shown["suspended_until"], shown["suspension_reason"]) == ("2040-01-31T12:00:00Z", "Chargeback")
+
+    @pytest.mark.parametrize("until", ["tomorrow", "2040-13-01", "9999-12-31T23:59:59-12:00", "2020-01-01"])
+    def test_refuses_an_end_that_is_none(self, ana: User, stored: Callable[[User], User], until: str) -> None:
+        refusal("suspend", "ana@example.com", "--until", until)
+        assert stored(ana).is_active
+
     def test_unlocks(self, ana: User, settings: Any) -> None:
         settings.RATE_LIMITS = True
         throttling.take([throttling.Try("login", "x", settings.RATE_LOGIN, subject=ana.email_key)])
@@ -257,6 +268,13 @@ class TestChanging:
         dora.save(update_fields=["password"])
         assert users("invite", "dora@example.com") == "An invitation to dora@example.com is on its way.\n"
         assert last_event("user:invited").user_id == dora.pk
+
+    def test_revokes_an_invitation_that_is_open(self, ana: User) -> None:
+        users("create", "dora@example.com")
+        printed = users("revoke-invitation", "dora@example.com")
+        assert printed == "The invitation of dora@example.com is revoked.\n"
+        assert listed("--invitation", "revoked") == ["dora@example.com"]
+        assert refusal("revoke-invitation", "ana@example.com") == (1, "There is no open invitation.")
 
     @pytest.mark.parametrize(
         "words",

@@ -1,12 +1,13 @@
 """manage.py users: what an admin does about users, done at the machine."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import F, QuerySet
 
-from accounts import invitations, users
+from accounts import invitations, suspension, users
 from accounts.filters import USER_ORDERINGS, UserFilter
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand, Row
@@ -29,7 +30,14 @@ class Command(ActionsCommand):
         self._add("show", self.show, "Show all that is known about a user.", json=True)
         self._add_create()
         self._add("invite", self.invite, "Mail a user without a password a new link to choose one.")
-        suspending = self._add("suspend", self.suspend, "Sign a user out everywhere and let them in no more.")
+        self._add("revoke-invitation", self.revoke_invitation, "Take an invitation back that was not accepted.")
+        suspending = self._add(
+            "suspend",
+            self.suspend,
+            "Sign a user out everywhere and let them in no more.",
+            example="--until 2030-01-31",
+        )
+        suspending.add_argument("--until", metavar="TIME", type=arguments.moment, help="when to let them in again")
         suspending.add_argument("--reason", default="", type=arguments.reason, help="kept in the audit trail")
         self._add("activate", self.activate, "Let a suspended user in again.")
         self._add("unlock", self.unlock, "Forget the failed logins of a user.")
@@ -44,7 +52,8 @@ class Command(ActionsCommand):
         self.print_rows(rows, COLUMNS, as_json=as_json)
 
     def show(self, *, who: str, as_json: bool, **_options: Any) -> None:
-        self.print_row(_document(arguments.user(who)), as_json=as_json)
+        user = arguments.user(who)
+        self.print_row({**_document(user), **_suspension(user)}, as_json=as_json)
 
     def create(self, *, email: str, role: str | None, password_stdin: bool, **options: Any) -> None:
         fields = {name: options[name] for name in ("full_name", "locale", "email_verified")}
@@ -59,9 +68,15 @@ class Command(ActionsCommand):
         invitations.invite(user, actor=None)
         self.stdout.write(f"An invitation to {user.email} is on its way.")
 
-    def suspend(self, *, who: str, reason: str, **_options: Any) -> None:
-        user = users.suspend(arguments.user(who), actor=None, reason=reason)
-        self.stdout.write(f"{user.email} is suspended.")
+    def revoke_invitation(self, *, who: str, **_options: Any) -> None:
+        user = arguments.user(who)
+        invitations.revoke(user, actor=None)
+        self.stdout.write(f"The invitation of {user.email} is revoked.")
+
+    def suspend(self, *, who: str, reason: str, until: datetime | None, **_options: Any) -> None:
+        user = users.suspend(arguments.user(who), actor=None, reason=reason, until=until)
+        end = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+        self.stdout.write(f"{user.email} is suspended{end}.")
 
     def activate(self, *, who: str, **_options: Any) -> None:
         user = users.activate(arguments.user(who), actor=None)
@@ -125,6 +140,12 @@ def _ordered(ordering: str) -> QuerySet[User]:
     column = F(USER_ORDERINGS[ordering.removeprefix("-")])
     by = column.desc(nulls_last=True) if ordering.startswith("-") else column.asc(nulls_first=True)
     return User.objects.select_related("role").order_by(by, "-id")
+
+
+def _suspension(user: User) -> Row:
+    """Why and until when somebody is suspended, if they are."""
+    found = suspension.current(user)
+    return {"suspended_until": found.until, "suspension_reason": found.reason} if found else {}
 
 
 def _document(user: User) -> Row:
