@@ -63,7 +63,8 @@ class SessionAccessToken(AccessToken):
     def verify(self) -> None:
         """What PyJWT does not check: the kind of the token, and that it was not issued in the future."""
         latest = timezone.now() + keys.CLOCK_SKEW
-        if self["token_type"] != self.token_type or self["iat"] > latest.timestamp():
+        issued_at = self["iat"]
+        if self["token_type"] != self.token_type or type(issued_at) is not int or issued_at > latest.timestamp():
             raise TokenNotValid
 
 
@@ -87,7 +88,11 @@ def issue(session: Session) -> str:
 def check(token: str) -> Session:
     """The living session of a valid access token, with its user. Raises TokenNotValid."""
     claims = SessionAccessToken(token)  # type: ignore[arg-type]
-    return sessions.find(UUID(claims["sid"]), UUID(claims["sub"]))
+    try:
+        session_id, user_id = UUID(str(claims["sid"])), UUID(str(claims["sub"]))
+    except ValueError as fault:
+        raise TokenNotValid from fault
+    return sessions.find(session_id, user_id)
 
 
 class SessionJWTAuthentication(JWTAuthentication):
