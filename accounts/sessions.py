@@ -78,6 +78,14 @@ def read(refresh: str) -> tuple[Session, int]:
     return session, generation
 
 
+def check(refresh: str) -> Session:
+    """The living session of a refresh token that would be exchanged now. Raises TokenNotValid; changes nothing."""
+    session, generation = read(refresh)
+    if generation != session.generation and not _is_in_grace(session, generation):
+        raise TokenNotValid
+    return session
+
+
 def find(session_id: UUID, user_id: UUID) -> Session:
     """The living session of an active user, with user and role: one row for each signed-in request.
 

@@ -1,0 +1,362 @@
+"""A session is one row a sign-in; each refresh token works once, and a copied one betrays itself."""
+
+import base64
+import time
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from accounts import login, origin, sessions
+from accounts.errors import TokenNotValid
+from accounts.models import AuditEvent, Session, User
+
+SECOND = timedelta(seconds=1)
+
+
+def kinds() -> list[str]:
+    return list(AuditEvent.objects.order_by("id").values_list("kind", flat=True))
+
+
+def let_pass(session: Session, seconds: float) -> None:
+    """The session's exchanges of refresh tokens lie that much further back."""
+    row = Session.objects.get(pk=session.pk)
+    row.rotations = [moment - seconds for moment in row.rotations]
+    row.save(update_fields=["rotations"])
+
+
+def is_alive(session: Session) -> bool:
+    return Session.objects.alive().filter(pk=session.pk).exists()
+
+
+def refuse(refresh: str) -> None:
+    before = list(Session.objects.values())
+    with pytest.raises(TokenNotValid):
+        sessions.rotate(refresh)
+    assert list(Session.objects.values()) == before
+
+
+def test_begins_with_where_it_came_from_and_when_it_ends(ana: User, settings: Settings) -> None:
+    settings.SESSION_LIFETIME, settings.SESSION_IDLE_LIFETIME = timedelta(days=3), timedelta(hours=5)
+    token = origin.current.set(origin.Origin("192.0.2.7", "curl/8", "abc"))
+    try:
+        session, _refresh = sessions.open_session(ana)
+    finally:
+        origin.current.reset(token)
+    assert (session.ip, session.user_agent, session.generation) == ("192.0.2.7", "curl/8", 0)
+    assert session.expires_at - session.created_at == timedelta(days=3)
+    assert session.idle_expires_at - session.created_at == timedelta(hours=5)
+    assert session.ends_at == session.idle_expires_at
+    assert kinds() == ["session:opened"]
+    event = AuditEvent.objects.get()
+    assert (event.user_id, event.actor_id, event.data) == (ana.pk, ana.pk, {"session": str(session.pk)})
+
+
+def test_may_be_given_a_lifetime_of_its_own(ana: User) -> None:
+    session, _refresh = sessions.open_session(ana, lifetime=timedelta(hours=1))
+    assert session.expires_at - session.created_at == timedelta(hours=1)
+
+
+def test_signing_in_notes_the_time(ana: User) -> None:
+    before = timezone.now()
+    login.open_session(ana)
+    ana.refresh_from_db()
+    assert ana.last_login_at
+    assert before <= ana.last_login_at <= timezone.now()
+
+
+def test_a_refresh_token_is_exchanged_for_another(ana: User) -> None:
+    session, first = sessions.open_session(ana)
+    same, second = sessions.rotate(first)
+    assert (same.pk, same.user) == (session.pk, ana)
+    assert second != first
+    assert sessions.rotate(second)[1] not in {first, second}
+    assert Session.objects.get().generation == 2
+
+
+def test_the_database_holds_nothing_that_could_be_used(ana: User) -> None:
+    _session, first = sessions.open_session(ana)
+    _session, second = sessions.rotate(first)
+    for secret in (first, second, first.rstrip("="), base64.urlsafe_b64decode(first + "=").hex()[-64:]):
+        assert secret not in str(list(Session.objects.values()))
+
+
+def test_a_client_that_asks_twice_within_the_grace_period_gets_the_same_successor(
+    ana: User, settings: Settings
+) -> None:
+    session, first = sessions.open_session(ana)
+    _session, second = sessions.rotate(first)
+    let_pass(session, settings.REFRESH_GRACE.total_seconds() - 1)
+    assert sessions.rotate(first)[1] == second
+    assert sessions.rotate(first)[1] == second
+    assert Session.objects.get().generation == 1
+    assert sessions.rotate(second)[1] != second
+
+
+def test_each_of_several_exchanges_has_its_own_grace_period(ana: User) -> None:
+    session, first = sessions.open_session(ana)
+    _session, second = sessions.rotate(first)
+    let_pass(session, 8)
+    _session, third = sessions.rotate(second)
+    assert sessions.rotate(first)[1] == second
+    let_pass(session, 3)
+    assert sessions.rotate(second)[1] == third
+    with pytest.raises(TokenNotValid):
+        sessions.rotate(first)
+    assert not is_alive(session)
+
+
+def test_an_old_refresh_token_ends_the_session_it_belongs_to_and_no_other(ana: User, settings: Settings) -> None:
+    other, other_refresh = sessions.open_session(ana)
+    session, first = sessions.open_session(ana)
+    _session, second = sessions.rotate(first)
+    let_pass(session, settings.REFRESH_GRACE.total_seconds() + 0.1)
+    with pytest.raises(TokenNotValid):
+        sessions.rotate(first)
+    assert not is_alive(session)
+    refuse(second)
+    refuse(first)
+    assert is_alive(other)
+    assert sessions.rotate(other_refresh)
+    assert kinds()[-1] == "session:reuse_detected"
+    event = AuditEvent.objects.get(kind="session:reuse_detected")
+    assert (event.user_id, event.actor_id, event.data) == (ana.pk, None, {"session": str(session.pk)})
+
+
+def test_without_a_grace_period_the_second_use_ends_the_session(ana: User, settings: Settings) -> None:
+    settings.REFRESH_GRACE = timedelta()
+    session, first = sessions.open_session(ana)
+    sessions.rotate(first)
+    with pytest.raises(TokenNotValid):
+        sessions.rotate(first)
+    assert not is_alive(session)
+
+
+def test_no_more_than_a_hundred_exchanges_are_within_grace_at_once(ana: User) -> None:
+    session, first = sessions.open_session(ana)
+    many = sessions.REMEMBERED_ROTATIONS
+    Session.objects.update(generation=many, rotations=[time.time()] * many)
+    assert sessions.check(first) == session
+    sessions.rotate(forged(session_id=session.pk, generation=many))
+    assert len(Session.objects.get().rotations) == many
+    with pytest.raises(TokenNotValid):
+        sessions.rotate(first)
+    assert not is_alive(session)
+
+
+def test_the_race_for_a_refresh_token_has_one_winner(ana: User) -> None:
+    session, first = sessions.open_session(ana)
+    one, other = (sessions.read(first)[0] for _ in range(2))
+    assert [sessions._advance(one), sessions._advance(other)] == [True, False]
+    assert Session.objects.get(pk=session.pk).generation == 1
+
+
+def test_who_loses_against_a_logout_is_refused(ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    _session, first = sessions.open_session(ana)
+
+    def log_out_first(session: Session) -> bool:
+        sessions.close(session, actor=ana)
+        return False
+
+    monkeypatch.setattr(sessions, "_advance", log_out_first)
+    with pytest.raises(TokenNotValid):
+        sessions.rotate(first)
+    assert "session:reuse_detected" not in kinds()
+
+
+def test_refreshing_keeps_a_session_from_ending_as_idle_but_never_prolongs_it(ana: User, settings: Settings) -> None:
+    session, refresh = sessions.open_session(ana)
+    soon = timezone.now() + SECOND * 30
+    Session.objects.update(idle_expires_at=soon, last_used_at=soon - timedelta(days=1))
+    sessions.rotate(refresh)
+    after = Session.objects.get()
+    assert after.expires_at == session.expires_at
+    assert after.idle_expires_at > soon
+    assert after.idle_expires_at - after.last_used_at == settings.SESSION_IDLE_LIFETIME
+
+
+@pytest.mark.parametrize("limit", ["expires_at", "idle_expires_at"])
+def test_a_session_that_has_expired_cannot_be_refreshed_back_to_life(ana: User, limit: str) -> None:
+    session, refresh = sessions.open_session(ana)
+    Session.objects.update(**{limit: timezone.now() - SECOND / 10})
+    refuse(refresh)
+    assert not Session.objects.get().is_alive
+    with pytest.raises(TokenNotValid):
+        sessions.find(session.pk, ana.pk)
+
+
+def test_repeating_an_exchange_does_not_count_as_use(ana: User) -> None:
+    _session, first = sessions.open_session(ana)
+    sessions.rotate(first)
+    before = Session.objects.values().get()
+    sessions.rotate(first)
+    assert Session.objects.values().get() == before
+
+
+def test_a_suspended_user_cannot_refresh(ana: User) -> None:
+    _session, refresh = sessions.open_session(ana)
+    User.objects.update(is_active=False)
+    refuse(refresh)
+
+
+def test_a_deleted_user_cannot_refresh(ana: User) -> None:
+    _session, refresh = sessions.open_session(ana)
+    ana.delete()
+    refuse(refresh)
+
+
+def forged(version: int = 1, session_id: uuid.UUID | None = None, generation: int = 0, mac: bytes | None = None) -> str:
+    named = bytes([version]) + (session_id or uuid.uuid4()).bytes + generation.to_bytes(4, "big")
+    token = named + (sessions._mac(named) if mac is None else mac)
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def test_a_refresh_token_cannot_be_made_up(ana: User) -> None:
+    session, refresh = sessions.open_session(ana)
+    assert forged(session_id=session.pk) == refresh
+    refuse(forged())
+    refuse(forged(session_id=session.pk, mac=bytes(32)))
+    refuse(forged(session_id=session.pk, mac=b""))
+    refuse(forged(session_id=session.pk, version=2))
+    refuse(forged(session_id=session.pk, generation=1))
+    refuse(forged(session_id=session.pk, generation=2**32 - 1))
+    refuse(refresh[:-4])
+    refuse(refresh + "AAAA")
+    refuse(refresh[4:])
+    for place in range(0, len(refresh), 7):
+        swapped = "A" if refresh[place] != "A" else "B"
+        refuse(refresh[:place] + swapped + refresh[place + 1 :])
+
+
+def test_a_refresh_token_of_another_installation_is_refused(ana: User, settings: Settings) -> None:
+    _session, refresh = sessions.open_session(ana)
+    settings.SECRET_KEY = "another-" * 10
+    refuse(refresh)
+
+
+@pytest.mark.parametrize("text", ["", "=", "A", "A" * 71, "é" * 71, "\ud800", "a b", "A" * 5000, "ey.ey.sig", "\0"])
+def test_what_is_no_refresh_token_is_refused(db: None, text: str) -> None:
+    with pytest.raises(TokenNotValid):
+        sessions.rotate(text)
+
+
+def test_reading_a_token_uses_nothing_up(ana: User) -> None:
+    session, refresh = sessions.open_session(ana)
+    before = Session.objects.values().get()
+    assert sessions.check(refresh) == session
+    assert Session.objects.values().get() == before
+
+
+def test_a_used_token_counts_as_valid_for_as_long_as_it_would_be_answered(ana: User) -> None:
+    session, first = sessions.open_session(ana)
+    _session, second = sessions.rotate(first)
+    assert sessions.check(first) == sessions.check(second) == session
+    let_pass(session, 11)
+    assert sessions.check(second) == session
+    with pytest.raises(TokenNotValid):
+        sessions.check(first)
+    assert is_alive(session)
+
+
+def test_the_fifty_first_session_ends_the_one_that_was_used_least_recently(ana: User, bruno: User) -> None:
+    foreign, _refresh = sessions.open_session(bruno)
+    now = timezone.now()
+    rows = [
+        Session(
+            user=ana,
+            created_at=now - SECOND * (1000 + age),
+            last_used_at=now - SECOND * (500 - age),
+            expires_at=now + SECOND * 1000,
+            idle_expires_at=now + SECOND * 1000,
+        )
+        for age in range(sessions.LIVE_SESSIONS_PER_USER)
+    ]
+    Session.objects.bulk_create(rows)
+    newest, _refresh = sessions.open_session(ana)
+    assert Session.objects.alive().filter(user=ana).count() == 50
+    assert is_alive(newest)
+    assert not is_alive(rows[0])
+    assert is_alive(rows[1])
+    assert is_alive(foreign)
+
+
+def test_closing_a_session_ends_it_once(ana: User, bruno: User) -> None:
+    session, _refresh = sessions.open_session(ana)
+    other, _refresh = sessions.open_session(ana)
+    sessions.close(session, actor=ana)
+    sessions.close(session, actor=bruno)
+    sessions.close(other, actor=bruno)
+    assert kinds()[2:] == ["session:closed", "session:revoked"]
+    assert not Session.objects.alive().exists()
+
+
+def test_ending_all_spares_the_one_to_keep_and_other_people(ana: User, bruno: User) -> None:
+    kept, gone, foreign = (sessions.open_session(user)[0] for user in (ana, ana, bruno))
+    assert sessions.revoke_all(ana, actor=ana, keep=kept) == 1
+    assert [is_alive(one) for one in (kept, gone, foreign)] == [True, False, True]
+    assert sessions.revoke_all(ana, actor=ana) == 1
+    assert sessions.revoke_all(ana, actor=ana) == 0
+    assert kinds()[3:] == ["session:all_revoked"] * 2
+
+
+def test_the_panel_s_session_stays_while_it_is_used(ana: User, settings: Settings) -> None:
+    session, _refresh = sessions.open_session(ana)
+    Session.objects.update(last_used_at=timezone.now() - SECOND * 61, idle_expires_at=timezone.now() + SECOND)
+    session.refresh_from_db()
+    sessions.note_use(session)
+    assert Session.objects.get().idle_expires_at > timezone.now() + settings.SESSION_IDLE_LIFETIME - SECOND * 5
+    before = Session.objects.values().get()
+    session.refresh_from_db()
+    sessions.note_use(session)
+    assert Session.objects.values().get() == before
+
+
+def test_the_panel_s_session_does_not_come_back_to_life(ana: User) -> None:
+    session, _refresh = sessions.open_session(ana)
+    past = timezone.now() - SECOND
+    Session.objects.update(last_used_at=past - SECOND * 90, idle_expires_at=past)
+    session.refresh_from_db()
+    sessions.note_use(session)
+    assert Session.objects.get().idle_expires_at == past
+
+
+def test_an_address_is_trusted_for_thirty_days_after_a_login(ana: User, bruno: User) -> None:
+    Session.objects.bulk_create(
+        Session(user=ana, ip=ip, created_at=timezone.now() - age, expires_at=timezone.now(), idle_expires_at=age_end)
+        for ip, age, age_end in (
+            ("192.0.2.1", timedelta(days=29), timezone.now()),
+            ("192.0.2.2", timedelta(days=31), timezone.now()),
+        )
+    )
+    assert sessions.has_got_in_from(ana, "192.0.2.1")
+    assert not sessions.has_got_in_from(ana, "192.0.2.2")
+    assert not sessions.has_got_in_from(bruno, "192.0.2.1")
+    assert not sessions.has_got_in_from(ana, "192.0.2.3")
+
+
+def test_pruning_takes_what_ended_more_than_thirty_days_ago(ana: User) -> None:
+    fresh, old = timezone.now() - timedelta(days=29), timezone.now() - timedelta(days=31)
+    later = timezone.now() + timedelta(days=1)
+    ends = [
+        {"expires_at": later, "idle_expires_at": later},
+        {"expires_at": fresh, "idle_expires_at": fresh},
+        {"expires_at": later, "idle_expires_at": later, "revoked_at": fresh},
+        {"expires_at": old, "idle_expires_at": later},
+        {"expires_at": later, "idle_expires_at": old},
+        {"expires_at": later, "idle_expires_at": later, "revoked_at": old},
+    ]
+    rows = Session.objects.bulk_create(Session(user=ana, **one) for one in ends)
+    assert sessions.prune() == 3
+    assert set(Session.objects.all()) == set(rows[:3])
+
+
+def test_a_moment_of_exchange_is_forgotten_after_its_grace_period(ana: User) -> None:
+    session, refresh = sessions.open_session(ana)
+    for _number in range(3):
+        _session, refresh = sessions.rotate(refresh)
+    let_pass(session, 11)
+    sessions.rotate(refresh)
+    (only,) = Session.objects.get().rotations
+    assert time.time() - only < 5
