@@ -1,5 +1,6 @@
 """Where a piece of work came from: the client's address and agent, and the id of its request."""
 
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -44,11 +45,8 @@ def printable(text: str) -> str:
 
 
 def _without_port(hop: str) -> str | None:
-    try:
-        return str(ip_address(hop))
-    except ValueError:
-        host = hop.rsplit(":", 1)[0].strip("[]")
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        return None
+    """The address alone, without the port, the brackets and the zone that a proxy may write."""
+    for text in (hop, hop.strip("[]"), hop.rpartition(":")[0].strip("[]")):
+        with suppress(ValueError):
+            return str(ip_address(text)).partition("%")[0]
+    return None
