@@ -1,5 +1,7 @@
 """Which passwords are good enough: length, guessability and the list of common ones; no rules of composition."""
 
+import unicodedata
+
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -58,7 +60,7 @@ def advice() -> str:
 def check(password: str, user: object, *, field: str) -> None:
     """Raises InvalidInput, naming the field, when the password is not good enough for this user."""
     try:
-        validate_password(password, user)  # type: ignore[arg-type]
+        validate_password(unicodedata.normalize("NFKC", password), user)  # type: ignore[arg-type]  # as it is hashed
     except ValidationError as refusal:
         faults = [(field, fault.code or "invalid", " ".join(fault.messages)) for fault in refusal.error_list]
         raise InvalidInput.of(faults) from refusal  # type: ignore[arg-type]

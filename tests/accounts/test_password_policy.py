@@ -1,0 +1,86 @@
+"""Which passwords are good enough: long, and not easy to guess for somebody who knows the person."""
+
+import pytest
+from django.utils import translation
+from pytest_django import Settings
+
+from accounts import password_policy
+from accounts.errors import InvalidInput
+from accounts.models import User
+
+ANA = User(email="ana.garcia@montealto.example", full_name="Ana García Belmonte")
+
+
+def fault(password: str, user: User = ANA) -> str | None:
+    """The code of the first thing that is wrong with it."""
+    try:
+        password_policy.check(password, user, field="password")
+    except InvalidInput as refusal:
+        return refusal.faults[0][1]
+    return None
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "correct horse battery staple",
+        "Tr0ub4dor&3x!",
+        "  padded with spaces  ",
+        "contraseña larga y rara",
+        "пароль из многих слов",
+        "長い長いパスワードですよ",
+        "vq7#kd0Px",
+        "the quick brown fox jumps over the lazy dog and then " * 2 + "sleeps",
+    ],
+)
+def test_what_is_hard_to_guess_will_do(good: str) -> None:
+    assert fault(good) is None
+
+
+@pytest.mark.parametrize(
+    "weak",
+    ["password", "password123", "12345678", "qwertyuiop", "aaaaaaaaaaaa", "iloveyou", "P@ssw0rd", "abcd1234"],
+)
+def test_what_is_guessed_early_will_not(weak: str) -> None:
+    assert fault(weak) == "password_too_weak"
+
+
+@pytest.mark.parametrize(
+    "own", ["ana.garcia@montealto.example", "montealto", "Montealto1", "anagarcia", "belmonte1", "Ana García Belmonte"]
+)
+def test_one_s_own_name_and_address_will_not(own: str) -> None:
+    assert fault(own) is not None
+    assert fault(own + "zq8 kvw") is None
+
+
+def test_length_is_at_least_what_is_set(settings: Settings) -> None:
+    assert fault("vq7#kd0") == "password_too_short"
+    assert fault("vq7#kd0P") != "password_too_short"
+    settings.PASSWORD_MIN_LENGTH = 15
+    assert fault("vq7#kd0Px!m2Lz") == "password_too_short"
+    assert fault("vq7#kd0Px!m2LzQ") is None
+
+
+def test_length_is_at_most_128_characters_of_any_kind() -> None:
+    for kind in ("vq7#kd0P", "щю7эыяфж", "😀馬7🔋釘🐎x馬"):
+        assert fault(kind * 16) is None
+        assert fault(kind * 16 + "x") == "password_too_long"
+
+
+def test_a_letter_that_is_composed_of_two_counts_once() -> None:
+    assert fault("e\u0301x\u0308q\u0323w\u0308") == "password_too_short"
+
+
+def test_the_refusal_names_the_field_and_speaks_the_reader_s_language() -> None:
+    with translation.override("es"), pytest.raises(InvalidInput) as refusal:
+        password_policy.check("corta", ANA, field="new_password")
+    assert {field for field, _code, _detail in refusal.value.faults} == {"new_password"}
+    with translation.override("es"):
+        assert "8 caracteres" in str(refusal.value.faults[0][2])
+
+
+@pytest.mark.parametrize(
+    "odd", ["a" * 128, "0" * 128, "qwerty" * 21, "p4$$w0rd" * 16, "é" * 128, "\x00" * 9, "\ud800" * 9]
+)
+def test_any_text_at_all_can_be_judged(odd: str) -> None:
+    assert fault(odd) == "password_too_weak"
