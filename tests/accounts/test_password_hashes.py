@@ -1,0 +1,201 @@
+"""How passwords are kept: every one to its last character, and no hash tells on itself by being cheap."""
+
+import unicodedata
+from collections import Counter
+from typing import Any
+
+import bcrypt
+import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher, ScryptPasswordHasher
+from pytest_django import Settings
+
+from accounts import hashers, hashing_gate
+from accounts.errors import Overloaded
+from accounts.models import User
+from tests.conftest import PASSWORD
+
+LONG = "x" * 72
+
+
+def imported(password: str, *, cost: int = 4, prefix: bytes = b"2b") -> str:
+    """A hash of another system, which hashed the password itself."""
+    made = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(cost, b"2b"))
+    return "bcrypt$" + made.replace(b"$2b$", b"$" + prefix + b"$", 1).decode()
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """How many hashes of which cost bcrypt was asked for."""
+    done: Counter[int] = Counter()
+    real = bcrypt.hashpw
+
+    def counted(password: bytes, salt: bytes) -> bytes:
+        done[int(salt.split(b"$")[2])] += 1
+        return real(password, salt)
+
+    monkeypatch.setattr(bcrypt, "hashpw", counted)
+    return done
+
+
+def steps(work: Counter[int]) -> int:
+    """All that work in the unit of bcrypt's cost: a hash of cost n takes 2^n steps."""
+    return sum(2**cost * times for cost, times in work.items())
+
+
+def test_new_ones_are_bcrypt_over_sha256_of_the_cost_that_is_set(settings: Settings) -> None:
+    settings.BCRYPT_ROUNDS = 5
+    assert hashers.make(PASSWORD).startswith("bcrypt_sha256$$2b$05$")
+    assert hashers.make(PASSWORD) != hashers.make(PASSWORD)
+
+
+def test_the_right_one_is_right_and_any_other_wrong() -> None:
+    encoded = hashers.make(PASSWORD)
+    assert hashers.verify(PASSWORD, encoded) == (True, False)
+    for wrong in ("", PASSWORD[:-1], PASSWORD.upper(), f"{PASSWORD} ", f" {PASSWORD}", PASSWORD + "\n"):
+        assert hashers.verify(wrong, encoded) == (False, False)
+
+
+def test_each_character_counts_also_after_the_72nd_byte() -> None:
+    assert hashers.verify(LONG + "a", hashers.make(LONG + "b"))[0] is False
+    assert hashers.verify("é" * 40 + "a", hashers.make("é" * 40 + "b"))[0] is False
+    assert hashers.verify("😀" * 128, hashers.make("😀" * 128))[0] is True
+
+
+def test_spaces_at_the_ends_belong_to_it() -> None:
+    assert hashers.verify(f"  {PASSWORD}  ", hashers.make(f"  {PASSWORD}  "))[0] is True
+    assert hashers.verify(PASSWORD, hashers.make(f"  {PASSWORD}  "))[0] is False
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_keyboards_may_compose_it_in_different_ways(form: Any) -> None:
+    password = "contraseña ﬁnal ½ Å"
+    assert hashers.verify(unicodedata.normalize(form, password), hashers.make(password))[0] is True
+
+
+def test_case_and_accents_count() -> None:
+    assert hashers.verify("contrasena larga", hashers.make("contraseña larga"))[0] is False
+    assert hashers.verify("Contraseña larga", hashers.make("contraseña larga"))[0] is False
+
+
+@pytest.mark.parametrize("prefix", [b"2a", b"2b", b"2y"])
+def test_a_bcrypt_hash_of_another_system_is_taken_once(prefix: bytes) -> None:
+    encoded = imported(PASSWORD, prefix=prefix)
+    assert hashers.verify(PASSWORD, encoded) == (True, True)
+    assert hashers.verify(PASSWORD + "x", encoded) == (False, True)
+
+
+@pytest.mark.parametrize("password", [LONG + "abc", "é" * 36 + "abc", "x" * 71 + "é"])
+def test_what_another_system_cut_at_72_bytes_is_cut_there(password: str) -> None:
+    encoded = imported(password)
+    assert hashers.verify(password, encoded) == (True, True)
+    assert hashers.verify(password[:30], encoded)[0] is False
+
+
+@pytest.mark.parametrize("hasher", [Argon2PasswordHasher, PBKDF2PasswordHasher, ScryptPasswordHasher])
+def test_hashes_of_other_kinds_are_taken_once(hasher: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PBKDF2PasswordHasher, "iterations", 10)
+    monkeypatch.setattr(Argon2PasswordHasher, "memory_cost", 64)
+    monkeypatch.setattr(ScryptPasswordHasher, "work_factor", 2)
+    encoded = hasher().encode(PASSWORD, "salt" * 6)
+    assert hashers.verify(PASSWORD, encoded) == (True, True)
+    assert hashers.verify(PASSWORD + "x", encoded)[0] is False
+
+
+@pytest.mark.parametrize("broken", ["", "!unusable", "x", "md5$a$b", "plain"])
+def test_what_is_no_hash_lets_nobody_in(broken: Any) -> None:
+    assert hashers.verify(PASSWORD, broken) == (False, False)
+    assert hashers.verify("", broken) == (False, False)
+
+
+def test_a_cost_is_only_ever_raised(ana: User, settings: Settings) -> None:
+    def check() -> str:
+        assert User.objects.get().check_password(PASSWORD)
+        return User.objects.get().password.split("$")[3]
+
+    settings.BCRYPT_ROUNDS = 5
+    assert check() == "05"
+    settings.BCRYPT_ROUNDS = 4
+    assert check() == "05"
+
+
+def test_an_imported_hash_is_replaced_by_the_first_right_password(ana: User) -> None:
+    User.objects.update(password=imported(f"{PASSWORD} é"))
+    stored = User.objects.get()
+    assert stored.check_password("wrong") is False
+    assert User.objects.get().password.startswith("bcrypt$")
+    assert stored.check_password(f"{PASSWORD} é") is True
+    assert User.objects.get().password.startswith("bcrypt_sha256$")
+    assert User.objects.get().check_password(f"{PASSWORD} é") is True
+
+
+def test_what_another_system_hashed_as_it_was_typed_is_taken_so() -> None:
+    encoded = imported("clave nº ½")
+    assert hashers.verify("clave nº ½", encoded) == (True, True)
+    assert hashers.verify("clave no 1⁄2", encoded) == (False, True)
+
+
+def test_a_password_that_was_replaced_meanwhile_is_not_brought_back(ana: User) -> None:
+    User.objects.update(password=imported(PASSWORD))
+    stale = User.objects.get()
+    changed = hashers.make("another password")
+    User.objects.update(password=changed)
+    assert stale.check_password(PASSWORD) is False
+    assert User.objects.get().password == changed
+
+
+def test_who_has_no_password_has_none_that_is_right(ana: User) -> None:
+    ana.set_password(None)
+    assert ana.has_usable_password() is False
+    for guess in (None, "", "None", "!"):
+        assert ana.check_password(guess) is False
+
+
+@pytest.mark.parametrize("cost", [4, 5, 6])
+def test_a_cheap_hash_of_ours_is_refused_with_as_much_work_as_a_dear_one(
+    settings: Settings, work: Counter[int], cost: int
+) -> None:
+    settings.BCRYPT_ROUNDS = cost
+    encoded = hashers.make(PASSWORD)
+    work.clear()
+    settings.BCRYPT_ROUNDS = 6
+    assert hashers.verify("wrong", encoded)[0] is False
+    assert steps(work) == 2**6
+
+
+@pytest.mark.parametrize("cost", [4, 5, 6])
+def test_an_imported_hash_is_refused_with_as_much_work_as_one_of_ours(
+    settings: Settings, work: Counter[int], cost: int
+) -> None:
+    encoded = imported(PASSWORD, cost=cost)
+    work.clear()
+    settings.BCRYPT_ROUNDS = 6
+    assert hashers.verify("wrong", encoded)[0] is False
+    assert steps(work) == 2**6
+
+
+@pytest.mark.parametrize("nothing", ["", "!unusable"])
+def test_nobody_is_refused_with_as_much_work_as_somebody(settings: Settings, work: Counter[int], nothing: str) -> None:
+    settings.BCRYPT_ROUNDS = 6
+    assert hashers.verify("wrong", nothing)[0] is False
+    assert steps(work) == 2**6
+
+
+def test_the_right_password_costs_no_more_than_it_must(settings: Settings, work: Counter[int]) -> None:
+    encoded = hashers.make(PASSWORD)
+    work.clear()
+    assert hashers.verify(PASSWORD, encoded)[0] is True
+    assert work == {4: 1}
+
+
+def test_every_hash_goes_through_the_gate(ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = hashing_gate.HashingGate(1, 0)
+    gate._places.acquire()
+    monkeypatch.setattr(hashers, "gate", lambda: gate)
+    for hashing in (
+        lambda: hashers.make(PASSWORD),
+        lambda: hashers.verify(PASSWORD, ""),
+        lambda: ana.set_password(PASSWORD),
+        lambda: ana.check_password(PASSWORD),
+    ):
+        with pytest.raises(Overloaded):
+            hashing()
