@@ -1,4 +1,7 @@
-"""The pages behind mailed links, in plain HTML: opening one changes nothing, its button does what the API does."""
+"""The pages behind mailed links, in plain HTML: opening one changes nothing, its button does what the API does.
+
+Two more send a link anew, so that whoever comes with one that is over need not turn back.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views import View
 
 from accounts import addresses_change, invitations, password_policy, passwords, registration, throttling, tokens
+from accounts.addresses import ADDRESS_LENGTH, validate_email
 from accounts.errors import AccountError, InvalidToken
 from accounts.forms import FullNameField, take_refusal
 from accounts.models import OneTimeToken, User
@@ -40,45 +44,41 @@ class InvitationForm(forms.Form):
     password = NewPasswordField(_("Password"))
 
 
-class LinkPage(View):
-    """A form as long as the link works; then what came of it.
+class AddressForm(forms.Form):
+    email = forms.CharField(
+        label=_("Your email address"),
+        max_length=ADDRESS_LENGTH,
+        validators=[validate_email],
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
 
-    The language is the one of whoever the link was mailed to. Only who holds the secret gets that far, so it tells
-    strangers nothing. Texts may name the `site` and the `email`.
-    """
+
+class FormPage(View):
+    """A form with a button, and what comes of it. Its texts may name the `site` and the `email` that it is about."""
 
     http_method_names = ("get", "head", "post", "options")
-    purpose: Purpose
-    use: Callable[..., User]
     form_class: type[forms.Form] = forms.Form
     heading: "_StrOrPromise"
     lead: "_StrOrPromise"
     button: "_StrOrPromise"
     done_heading: "_StrOrPromise"
     done: "_StrOrPromise"
-    way_out: "_StrOrPromise"
+    email = ""
+    secret = ""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        given = request.POST if request.method == "POST" else request.GET
-        self.secret = given.get("token", "")
-        try:
-            self.token = _look_up(self.secret, self.purpose)
-        except AccountError as refusal:
-            return self._refuse(refusal)
-        with translation.override(self.token.user.locale or translation.get_language()):
-            return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+    def carry_out(self, data: dict[str, Any]) -> HttpResponse:
+        """Does what the button says, and answers. Raises AccountError."""
+        raise NotImplementedError
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return self._ask(self.form_class(initial={"full_name": self.token.user.full_name}))
+        return self._ask(self.form_class())
 
     def post(self, request: HttpRequest) -> HttpResponse:
         form = self.form_class(request.POST)
         if not form.is_valid():
             return self._ask(form, 400)
         try:
-            return self._tell(self.use(self.secret, **form.cleaned_data))
-        except InvalidToken as refusal:
-            return self._refuse(refusal)
+            return self.carry_out(form.cleaned_data)
         except AccountError as refusal:
             take_refusal(form, refusal)
             return _delayed(self._ask(form, refusal.status), refusal)
@@ -87,30 +87,87 @@ class LinkPage(View):
         _focus_fault(form)
         context = {
             "heading": self.heading,
-            "text": self._fill(self.lead, self.token.email),
-            "email": self.token.email,
+            "text": self._fill(self.lead, self.email),
+            "email": self.email,
             "secret": self.secret,
             "form": form,
             "button": self.button,
         }
-        return _page(self.request, "accounts/link.html", context, status)
+        return _page(self.request, "accounts/form.html", context, status)
 
-    def _tell(self, user: User) -> HttpResponse:
-        context = {
-            "heading": self._fill(self.done_heading, user.email),
-            "text": self._fill(self.done, user.email),
-            "home": settings.FRONTEND_URL,
-            "admin": reverse("admin:index") if user.is_staff else "",
-        }
+    def _tell(self, email: str = "", **ways_on: str) -> HttpResponse:
+        heading, text = self._fill(self.done_heading, email), self._fill(self.done, email)
+        context = {"heading": heading, "text": text, "is_done": True, **ways_on}
         return _page(self.request, "accounts/told.html", context)
-
-    def _refuse(self, refusal: AccountError) -> HttpResponse:
-        hint = self.way_out if isinstance(refusal, InvalidToken) else ""
-        context = {"heading": refusal.title, "text": refusal.detail, "hint": hint}
-        return _delayed(_page(self.request, "accounts/told.html", context, refusal.status), refusal)
 
     def _fill(self, text: "_StrOrPromise", email: str) -> str:
         return str(text) % {"site": settings.SITE_NAME, "email": email}
+
+
+class MailPage(FormPage):
+    """Where somebody asks for a mail; whether anybody has the address, they do not learn."""
+
+    ask: Callable[[str], None]
+    form_class = AddressForm
+    button = _("Send me a link")
+    done_heading = _("Check your mail")
+    done = _("If there is an account with this address, a mail is on its way.")
+
+    def carry_out(self, data: dict[str, Any]) -> HttpResponse:
+        self.ask(data["email"])
+        return self._tell()
+
+
+class ForgotPassword(MailPage):
+    ask = staticmethod(passwords.request_reset)
+    heading = _("Forgot your password?")
+    lead = _("Write the address of your account at %(site)s, and we send you a link to choose a new password.")
+
+
+class ResendVerification(MailPage):
+    ask = staticmethod(registration.request_verification)
+    heading = _("Confirm your email address")
+    lead = _("Write the address of your account at %(site)s, and we send you another link to confirm it.")
+
+
+class LinkPage(FormPage):
+    """Where a mailed link leads: a form as long as it works.
+
+    The language is the one of whoever the link was mailed to. Only who holds the secret gets that far, so it tells
+    strangers nothing.
+    """
+
+    purpose: Purpose
+    use: Callable[..., User]
+    way_out: "_StrOrPromise"
+    ask_again = ""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        given = request.POST if request.method == "POST" else request.GET
+        self.secret = given.get("token", "")
+        try:
+            token = _look_up(self.secret, self.purpose)
+        except AccountError as refusal:
+            return self._refuse(refusal)
+        self.email, self.user = token.email, token.user
+        with translation.override(token.user.locale or translation.get_language()):
+            return super().dispatch(request, *args, **kwargs)  # type: ignore[return-value]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self._ask(self.form_class(initial={"full_name": self.user.full_name}))
+
+    def carry_out(self, data: dict[str, Any]) -> HttpResponse:
+        try:
+            user = self.use(self.secret, **data)
+        except InvalidToken as refusal:  # somebody was faster
+            return self._refuse(refusal)
+        return self._tell(user.email, home=settings.FRONTEND_URL, admin=reverse("admin:index") if user.is_staff else "")
+
+    def _refuse(self, refusal: AccountError) -> HttpResponse:
+        context = {"heading": refusal.title, "text": refusal.detail}
+        if isinstance(refusal, InvalidToken):
+            context |= {"hint": self.way_out, "ask_again": self.ask_again and reverse(self.ask_again)}
+        return _delayed(_page(self.request, "accounts/told.html", context, refusal.status), refusal)
 
 
 class ResetPassword(LinkPage):
@@ -122,27 +179,29 @@ class ResetPassword(LinkPage):
     button = _("Save the password")
     done_heading = _("Your password was changed")
     done = _("Sign in to %(site)s as %(email)s with the new password.")
-    way_out = _("Ask for another link where you sign in, with “forgot your password”. Your password stays as it is.")
+    way_out = _("Your password stays as it is.")
+    ask_again = "admin_password_reset"
 
 
 class VerifyEmail(LinkPage):
     purpose = Purpose.VERIFY_EMAIL
     use = staticmethod(registration.verify_email)
-    heading = _("Confirm your address")
+    heading = _("Confirm your email address")
     lead = _("Is this your address? Then confirm that it belongs to your account at %(site)s.")
     button = _("Confirm my address")
-    done_heading = _("Your address is confirmed")
+    done_heading = _("Your email address is confirmed")
     done = _("Thank you. You can go on at %(site)s.")
-    way_out = _("If your address is not confirmed yet, ask for another link where you sign in.")
+    way_out = _("If your address is confirmed already, you need not do anything.")
+    ask_again = "resend-verification"
 
 
 class ChangeEmail(LinkPage):
     purpose = Purpose.EMAIL_CHANGE
     use = staticmethod(addresses_change.confirm)
-    heading = _("Confirm your new address")
+    heading = _("Confirm your new email address")
     lead = _("This becomes the address with which you sign in to %(site)s and to which we write.")
     button = _("Use this address")
-    done_heading = _("Your address was changed")
+    done_heading = _("Your email address was changed")
     done = _("From now on, sign in to %(site)s as %(email)s.")
     way_out = _("If your address has not changed yet, ask for the change once more in your account.")
 
