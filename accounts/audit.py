@@ -31,6 +31,7 @@ KINDS = {
     "user:exported": _("Exported their own data"),
     "user:deleted": _("Deleted"),
     "login:failed": _("A login failed; data holds the code of the refusal"),
+    "limit:reached": _("A limit began to refuse; data holds its scope, and refusals until it ends leave no event"),
     "session:opened": _("Logged in"),
     "session:closed": _("Logged out"),
     "session:revoked": _("A session was ended by somebody"),

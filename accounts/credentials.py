@@ -1,6 +1,7 @@
 """Proving to be somebody with a password, and replacing it: what the use cases around passwords have in common."""
 
 from typing import NoReturn
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -12,6 +13,8 @@ from accounts.errors import AccountError, EmailNotVerified, InvalidCredentials, 
 from accounts.models import Session, User
 from accounts.signals import password_changed
 from accounts.throttling import Try
+
+NOBODY = UUID(int=0)  # stands in for an unknown user, so that the same is asked for all
 
 
 def check(email: str, password: str) -> User:
@@ -95,16 +98,19 @@ def _uncount(tries: list[Try]) -> None:
 
 
 def _tries(email: str, user: User | None) -> list[Try]:
-    """What a login counts against; nobody is locked out by others at an address from which they got in before."""
-    account = _account(email)
+    """What a login counts against; nobody is locked out by others at an address from which they got in before.
+
+    How much is left of the account's limit is not told: that it did not count would tell that somebody got in here.
+    """
+    account, user_id = _account(email), user.pk if user else None
     ip = origin.current.get().ip
     client = throttling.network(ip)
     tries = [
-        Try("login", f"{account} {client}", settings.RATE_LOGIN, subject=account),
+        Try("login", f"{account} {client}", settings.RATE_LOGIN, account, user_id),
         Try("login-ip", client, settings.RATE_LOGIN_IP),
     ]
-    if user is None or not sessions.has_got_in_from(user, ip):
-        tries.append(Try("login-account", account, settings.RATE_LOGIN_ACCOUNT, subject=account))
+    if not sessions.has_got_in_from(user_id or NOBODY, ip):
+        tries.append(Try("login-account", account, settings.RATE_LOGIN_ACCOUNT, account, user_id, is_told=False))
     return tries
 
 

@@ -1,6 +1,8 @@
 """How passwords are hashed and checked: bcrypt over SHA-256 for all, plain bcrypt only to check what was imported."""
 
+import time
 import unicodedata
+from math import floor, log2
 
 import bcrypt
 from django.conf import settings
@@ -9,6 +11,7 @@ from django.contrib.auth import hashers
 from accounts.hashing_gate import gate
 
 BCRYPT_BYTES = 72
+LEAST_COST = 4
 
 
 def make(password: str) -> str:
@@ -19,10 +22,11 @@ def make(password: str) -> str:
     return gate().run(hashers.make_password, normalized(password))
 
 
-def verify(password: str, encoded: str) -> tuple[bool, bool]:
-    """Whether the password is the right one, and whether its hash should be replaced by a newer kind.
+def verify(password: str, encoded: str) -> tuple[bool, str]:
+    """Whether the password is the right one and, if it is and its hash is of an older kind, a hash to replace it with.
 
-    An unknown user's empty hash takes as long as a wrong password. Raises Overloaded as make() does.
+    A wrong password takes the same time whatever hash it is compared with, and so does an unknown user's empty one.
+    Raises Overloaded as make() does.
     """
     return gate().run(_verify, password, encoded)
 
@@ -32,26 +36,41 @@ def normalized(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def _verify(password: str, encoded: str) -> tuple[bool, bool]:
+def _verify(password: str, encoded: str) -> tuple[bool, str]:
     preferred = hashers.get_hasher()
+    forms = list(dict.fromkeys([normalized(password), password]))  # other systems hash a letter such as ² as typed
     try:
         hasher = hashers.identify_hasher(encoded)
     except ValueError:  # no password was ever set, or nobody has this address
-        preferred.encode(normalized(password), preferred.salt())
-        return False, False
-    is_foreign = hasher.algorithm != preferred.algorithm
-    must_update = is_foreign or preferred.must_update(encoded)
-    is_right = hasher.verify(normalized(password), encoded) or (
-        is_foreign and _is_right_as_typed(hasher, password, encoded)
-    )
-    if must_update and not is_right:
-        hasher.harden_runtime(password, encoded)
-    return is_right, must_update
+        for form in forms:
+            preferred.encode(form, preferred.salt())
+        return False, ""
+    clock = time.perf_counter if hasher.algorithm == "argon2" else time.thread_time  # it has threads of its own
+    started = clock()
+    if any(hasher.verify(form, encoded) for form in forms):
+        is_old = hasher.algorithm != preferred.algorithm or preferred.must_update(encoded)
+        return True, preferred.encode(forms[0], preferred.salt()) if is_old else ""
+    if isinstance(hasher, BCryptSHA256):
+        for form in forms:
+            hasher.harden_runtime(form, encoded)
+    else:
+        _hash_on(len(forms), clock() - started)
+    return False, ""
 
 
-def _is_right_as_typed(hasher: hashers.BasePasswordHasher, password: str, encoded: str) -> bool:
-    """Other systems hash what was typed, which the normal form of a letter such as ² is not."""
-    return password != normalized(password) and hasher.verify(password, encoded)
+def _hash_on(times: int, seconds: float) -> None:
+    """Computes what is missing to so many hashes of ours after this time was spent on others.
+
+    How long one takes shows from portions of it: the first is a 64th, the others what is missing, rounded down.
+    """
+    cost, done, busy = settings.BCRYPT_ROUNDS - 6, 0.0, 0.0
+    while cost >= LEAST_COST:
+        started = time.thread_time()
+        bcrypt.hashpw(b"", bcrypt.gensalt(cost))
+        busy += time.thread_time() - started
+        done += 2.0 ** (cost - settings.BCRYPT_ROUNDS)
+        missing = times - done - seconds * done / busy
+        cost = min(settings.BCRYPT_ROUNDS, settings.BCRYPT_ROUNDS + floor(log2(missing))) if missing > 0 else 0
 
 
 class BCryptSHA256(hashers.BCryptSHA256PasswordHasher):

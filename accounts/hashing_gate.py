@@ -1,16 +1,22 @@
-"""Computes password hashes on a few threads of low priority, and lets only so many requests wait for one.
+"""Computes password hashes on a few threads of low priority, and lets only so many requests of the host wait for one.
 
 A hash takes a quarter of a second of a whole core and frees the interpreter meanwhile: sixty sign-ins at once would
 make every other request wait for seconds. The threads are made at the first use, which is after gunicorn's fork.
+
+All processes that share DATA_DIR share the places, too: each place is a locked file, which the kernel unlocks when its
+process dies, whatever it dies of.
 """
 
+import fcntl
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
@@ -18,24 +24,76 @@ from django.conf import settings
 from accounts.errors import Overloaded
 
 NICENESS = 10
+LOOK_SECONDS = 0.002  # how often whoever is next looks for a core; a hash takes a hundred times as long
 T = TypeVar("T")
 
 
 class HashingGate:
-    """At most `concurrency` hashes at once in this process, at most `queue` callers waiting for their turn."""
+    """At most `concurrency` hashes at once, and at most `queue` callers that wait for theirs, of all processes."""
 
-    def __init__(self, concurrency: int, queue: int) -> None:
-        self._places = threading.BoundedSemaphore(concurrency + queue)
+    def __init__(self, folder: Path, concurrency: int, queue: int) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._next = folder / "next"
+        self._cores = [folder / f"core-{number}" for number in range(concurrency)]
+        self._places = [folder / f"place-{number}" for number in range(concurrency + queue)]
         self._executor = ThreadPoolExecutor(concurrency, "hash", initializer=_lower_priority)
 
     def run(self, compute: Callable[..., T], *arguments: object) -> T:
         """What `compute` returns. Raises Overloaded at once when nobody else may wait."""
-        if not self._places.acquire(blocking=False):
+        with self.place():
+            return self._executor.submit(self._compute, compute, *arguments).result()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the places of those that hash or wait for it. Raises Overloaded when all are taken."""
+        place = _lock_one(self._places)
+        if place is None:
             raise Overloaded(retry_after=timedelta(seconds=2))
         try:
-            return self._executor.submit(compute, *arguments).result()
+            yield
         finally:
-            self._places.release()
+            os.close(place)
+
+    def _compute(self, compute: Callable[..., T], *arguments: object) -> T:
+        core = self._wait_for_core()
+        try:
+            return compute(*arguments)
+        finally:
+            os.close(core)
+
+    def _wait_for_core(self) -> int:
+        """One thread of the host looks, the others sleep until it has found one: nobody overtakes."""
+        with _locked(self._next):
+            while (core := _lock_one(self._cores)) is None:
+                time.sleep(LOOK_SECONDS)
+        return core
+
+
+def _lock_one(files: list[Path]) -> int | None:
+    """The handle of the first file that nobody has locked, locked until it is closed."""
+    for file in files:
+        handle = _opened(file)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+        else:
+            return handle
+    return None
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    handle = _opened(file)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _opened(file: Path) -> int:
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _lower_priority() -> None:
@@ -45,15 +103,10 @@ def _lower_priority() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def _share(total: int) -> int:
-    """This process's part of a number that holds for the host."""
-    return max(1, total // max(1, settings.WEB_WORKERS))
-
-
 @cache
 def gate() -> HashingGate:
     """The gate of this process."""
-    return HashingGate(_share(settings.LOGIN_CONCURRENCY), _share(settings.LOGIN_QUEUE))
+    return HashingGate(settings.DATA_DIR / "hashing", settings.LOGIN_CONCURRENCY, settings.LOGIN_QUEUE)
 
 
 os.register_at_fork(after_in_child=gate.cache_clear)

@@ -134,9 +134,9 @@ def prune() -> int:
     return Session.objects.filter(ended).delete()[0]
 
 
-def has_got_in_from(user: User, ip: str | None) -> bool:
+def has_got_in_from(user_id: UUID, ip: str | None) -> bool:
     """Whether the user logged in from this address within the last 30 days."""
-    recent = Session.objects.filter(user=user, created_at__gt=timezone.now() - TRUST_PERIOD)
+    recent = Session.objects.filter(user=user_id, created_at__gt=timezone.now() - TRUST_PERIOD)
     return recent.filter(ip=ip).exists()
 
 

@@ -5,37 +5,36 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from ipaddress import ip_address
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils.crypto import salted_hmac
 
-from accounts import origin
+from accounts import audit, origin, quotas
 from accounts.addresses import canonical_email
-from accounts.errors import Throttled
+from accounts.errors import AccountError, InvalidToken, Throttled
 from accounts.models import RateBucket
+from accounts.quotas import Quota, Rate
 
 IPV6_PREFIX = 64  # what one customer is given, and can make addresses from at will
 
 
-class Rate(Protocol):
-    """So many tries within a period."""
-
-    @property
-    def limit(self) -> int: ...
-    @property
-    def period(self) -> timedelta: ...
-
-
 class Try(NamedTuple):
-    """What is counted: a value within the scope of a limit; `subject` is the account it is about, if it is."""
+    """What is counted: a value within the scope of a limit.
+
+    `subject` is the account it is about, if it is about one, and `user_id` whose that is. `is_told` says whether the
+    client may know how much is left.
+    """
 
     scope: str
     value: str
     rate: Rate
     subject: str = ""
+    user_id: UUID | None = None
+    is_told: bool = True
 
     @property
     def key(self) -> str:
@@ -43,11 +42,19 @@ class Try(NamedTuple):
 
 
 def take(tries: Iterable[Try]) -> None:
-    """Counts all of the tries, or none of them. Raises Throttled when one is above its limit."""
-    if settings.RATE_LIMITS:
-        with transaction.atomic():
-            for one in tries:
-                _count(one)
+    """Counts all of the tries, or none of them. Raises Throttled when one is above its limit.
+
+    A try that is refused costs nothing, so it counts nowhere: who is stopped at one account still has the others.
+    """
+    if not settings.RATE_LIMITS:
+        return
+    ordered = sorted(tries, key=lambda one: one.key)  # so that no two wait for each other's rows
+    with transaction.atomic():
+        full = next((one for one in ordered if not _count(one)), None)
+        transaction.set_rollback(full is not None)
+    if full:
+        quotas.withdraw(one.scope for one in ordered)
+        _refuse(full)
 
 
 def is_allowed(one: Try) -> bool:
@@ -61,17 +68,21 @@ def is_allowed(one: Try) -> bool:
 
 def give_back(tries: Iterable[Try]) -> None:
     """Uncounts tries that turned out to be no failures."""
-    keys = [one.key for one in tries]
-    RateBucket.objects.filter(key__in=keys, hits__gt=0).update(hits=F("hits") - 1)
+    for one in tries:
+        RateBucket.objects.filter(key=one.key, hits__gt=0).update(hits=F("hits") - 1)
+        quotas.correct(one.scope, lambda quota: quota._replace(remaining=quota.remaining + 1))
 
 
 def forget(one: Try) -> None:
     RateBucket.objects.filter(key=one.key).delete()
+    quotas.correct(one.scope, lambda quota: quota._replace(remaining=quota.rate.limit))
 
 
+@transaction.atomic
 def forget_subject(subject: str) -> None:
     """Forgets all that was counted about an account, whoever tried."""
-    RateBucket.objects.filter(subject=_hmac("subject", subject)).delete()
+    theirs = RateBucket.objects.select_for_update().filter(subject=_hmac("subject", subject)).order_by("key")
+    RateBucket.objects.filter(key__in=list(theirs.values_list("key", flat=True))).delete()
 
 
 def network(ip: str | None) -> str:
@@ -91,7 +102,7 @@ def client_try(scope: str, rate: Rate) -> Try:
 
 def may_mail(email: str) -> bool:
     """Whether a mailbox may be sent one more mail that anybody can ask for; counts it. Nobody is told."""
-    return is_allowed(Try("mail", canonical_email(email), settings.RATE_MAIL))
+    return is_allowed(Try("mail", canonical_email(email), settings.RATE_MAIL, is_told=False))
 
 
 @contextmanager
@@ -99,7 +110,13 @@ def token_try() -> Iterator[None]:
     """Counts a one-time token that is tried, unless it is one. Raises Throttled before anything is looked up."""
     one = client_try("token", settings.RATE_TOKEN)
     take([one])
-    yield
+    try:
+        yield
+    except InvalidToken:
+        raise
+    except AccountError:  # the token was good, whatever else is wrong: somebody looks for a password that is taken
+        give_back([one])
+        raise
     give_back([one])
 
 
@@ -109,17 +126,19 @@ def prune() -> int:
 
 
 _COUNT = """
-INSERT INTO accounts_ratebucket (key, subject, hits, resets_at) VALUES (%(key)s, %(subject)s, 1, %(resets_at)s)
+INSERT INTO accounts_ratebucket (key, subject, hits, resets_at, noted)
+VALUES (%(key)s, %(subject)s, 1, %(resets_at)s, false)
 ON CONFLICT (key) DO UPDATE SET
     hits = CASE WHEN accounts_ratebucket.resets_at <= %(now)s THEN 1 ELSE accounts_ratebucket.hits + 1 END,
+    noted = accounts_ratebucket.noted AND accounts_ratebucket.resets_at > %(now)s,
     resets_at = CASE WHEN accounts_ratebucket.resets_at <= %(now)s THEN excluded.resets_at
                      ELSE accounts_ratebucket.resets_at END
 WHERE accounts_ratebucket.resets_at <= %(now)s OR accounts_ratebucket.hits < %(limit)s
-RETURNING hits
+RETURNING hits, resets_at
 """
 
 
-def _count(one: Try) -> None:
+def _count(one: Try) -> bool:
     """One statement decides, so that no two processes can both be the last within the limit."""
     now = _now()
     values: dict[str, str | int] = {
@@ -131,10 +150,27 @@ def _count(one: Try) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, values)
-        if cursor.fetchone():
-            return
-    resets_at = RateBucket.objects.filter(key=one.key).values_list("resets_at", flat=True).first() or now
-    raise Throttled(retry_after=timedelta(milliseconds=max(0, resets_at - now)))
+        row = cursor.fetchone()
+    if row and one.is_told:
+        quotas.note(one.scope, Quota(one.rate, one.rate.limit - row[0], timedelta(milliseconds=row[1] - now)))
+    return row is not None
+
+
+def _refuse(full: Try) -> NoReturn:
+    bucket = RateBucket.objects.filter(key=full.key).first() or RateBucket(resets_at=0, noted=True)
+    wait = timedelta(milliseconds=max(0, bucket.resets_at - _now()))
+    if not bucket.noted:
+        _write_down(full)
+    if full.is_told:
+        quotas.note(full.scope, Quota(full.rate, 0, wait))
+    raise Throttled(retry_after=wait)
+
+
+@transaction.atomic
+def _write_down(full: Try) -> None:
+    """Only the first refusal of a window: a flood must not fill the disk."""
+    if RateBucket.objects.filter(key=full.key, noted=False).update(noted=True):
+        audit.record("limit:reached", full.user_id, actor=None, scope=full.scope)
 
 
 def _hmac(scope: str, value: str) -> str:

@@ -194,7 +194,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CORS_URLS_REGEX = r"^/api/.*$"
 CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-type", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["retry-after", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["ratelimit", "ratelimit-policy", "retry-after", "x-request-id"]
 SILENCED_SYSTEM_CHECKS = [
     "security.W008",  # the proxy that ends TLS redirects; this server answers on plain HTTP behind it
     "security.W005",  # whether other hosts of the domain speak HTTPS is not this product's to promise

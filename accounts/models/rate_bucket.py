@@ -8,6 +8,7 @@ class RateBucket(models.Model):
     subject = models.CharField(max_length=64, blank=True, default="", help_text="HMAC of the account it is about.")
     hits = models.PositiveIntegerField()
     resets_at = models.BigIntegerField(help_text="Epoch milliseconds.")
+    noted = models.BooleanField(default=False, help_text="Whether a refusal in this window was written down.")
 
     class Meta:
         indexes = (

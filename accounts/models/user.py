@@ -94,15 +94,13 @@ class User(AbstractBaseUser):
 
     def check_password(self, raw_password: str | None) -> bool:
         """Whether it is the right one; a hash of an older kind is replaced then. Never call it in a transaction."""
-        is_right, must_update = hashers.verify(raw_password or "", self.password)
-        if raw_password and is_right and must_update:
-            return self._upgrade(raw_password)
-        return is_right
+        is_right, better = hashers.verify(raw_password or "", self.password)
+        return self._upgrade(raw_password or "", better) if better else is_right
 
-    def _upgrade(self, raw_password: str) -> bool:
+    def _upgrade(self, raw_password: str, better: str) -> bool:
         """Whether it is still the right one after its hash was replaced, by this call or by one that was faster."""
-        old, self.password = self.password, hashers.make(raw_password)
-        if User.objects.filter(pk=self.pk, password=old).update(password=self.password):
+        old, self.password = self.password, better
+        if User.objects.filter(pk=self.pk, password=old).update(password=better):
             return True
         self.password = User.objects.filter(pk=self.pk).values_list("password", flat=True).first() or ""
         return hashers.verify(raw_password, self.password)[0]

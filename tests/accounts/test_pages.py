@@ -6,6 +6,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from pytest_django import Settings
 
@@ -317,9 +318,8 @@ def test_who_finds_the_service_overloaded_may_press_again(
 ) -> None:
     page = opened(browser, case, mailed(case))
     before = state(ana)
-    with monkeypatch.context() as overload:
-        full = HashingGate(1, 0)
-        assert full._places.acquire(blocking=False)
+    full = HashingGate(settings.DATA_DIR / "full", 1, 0)
+    with monkeypatch.context() as overload, full.place():
         overload.setattr("accounts.hashers.gate", lambda: full)
         status, page = sent(browser, case, page)
     assert status == Overloaded.status

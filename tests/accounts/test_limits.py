@@ -1,0 +1,182 @@
+"""Limits: what is left of them is told, their first refusal is written down, and no two requests wait in a circle."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connections, transaction
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from accounts import throttling, tokens
+from accounts.models import AuditEvent, OneTimeToken, RateBucket, User
+from accounts.throttling import Try
+from accounts.tokens import Purpose
+from tests.conftest import OTHER_PASSWORD, PASSWORD, refused
+from usermanager.environment import Rate, rate
+
+LOGIN = "/api/v1/auth/login/"
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _limits(settings: Settings) -> None:
+    settings.RATE_LIMITS = True
+
+
+def log_in(client: APIClient, email: str = "ana@example.com", password: str = "wrong") -> Any:
+    return client.post(LOGIN, {"email": email, "password": password}, format="json")
+
+
+def test_every_answer_says_what_is_left(stranger: APIClient, ana: User) -> None:
+    answer = log_in(stranger)
+    assert answer.status_code == 401
+    assert set(answer["RateLimit-Policy"].split(", ")) == {'"login";q=5;w=300', '"login-ip";q=60;w=3600'}
+    assert set(answer["RateLimit"].split(", ")) == {'"login";r=4;t=300', '"login-ip";r=59;t=3600'}
+
+
+def test_known_and_unknown_addresses_are_told_the_same(stranger: APIClient, ana: User) -> None:
+    log_in(stranger, password=PASSWORD)  # from here on ana's account limit does not count here
+    known, unknown = log_in(stranger), log_in(stranger, "nobody@example.com")
+    assert known["RateLimit-Policy"].count("login") == unknown["RateLimit-Policy"].count("login") == 2
+    assert '"login";r=4;t=300' in known["RateLimit"]
+    assert '"login";r=4;t=300' in unknown["RateLimit"]
+
+
+def test_a_login_gives_back_what_it_used(stranger: APIClient, ana: User) -> None:
+    log_in(stranger)
+    answer = log_in(stranger, password=PASSWORD)
+    assert answer.status_code == 200
+    assert set(answer["RateLimit"].split(", ")) == {'"login";r=5;t=300', '"login-ip";r=59;t=3600'}
+
+
+def test_a_refusal_names_the_limit_that_is_used_up(stranger: APIClient, ana: User) -> None:
+    for _number in range(5):
+        log_in(stranger)
+    answer = log_in(stranger, password=PASSWORD)
+    refused(answer, 429, "throttled")
+    assert answer["RateLimit"] == f'"login";r=0;t={answer["Retry-After"]}'
+    assert answer["RateLimit-Policy"] == '"login";q=5;w=300'
+
+
+def test_a_request_that_no_limit_counts_is_told_nothing(stranger: APIClient, settings: Settings, ana: User) -> None:
+    assert "RateLimit" not in stranger.get("/api/v1/users/me/")
+    settings.RATE_LIMITS = False
+    assert "RateLimit" not in log_in(stranger)
+    assert not RateBucket.objects.exists()
+
+
+def test_own_logins_do_not_lift_the_limit_of_the_client(
+    stranger: APIClient, ana: User, bruno: User, settings: Settings
+) -> None:
+    settings.RATE_LOGIN_IP = rate("6/1h")
+    for _number in range(3):
+        log_in(stranger, "ana@example.com")
+        log_in(stranger, f"{uuid4()}@example.com")
+        log_in(stranger, "bruno@example.com", PASSWORD)
+    refused(log_in(stranger, "carla@example.com"), 429, "throttled")
+
+
+def test_only_the_first_refusal_of_a_window_is_written_down(stranger: APIClient, ana: User) -> None:
+    for _number in range(9):
+        log_in(stranger)
+    event = AuditEvent.objects.get(kind="limit:reached")
+    assert (event.user_id, event.actor_id, event.data) == (ana.pk, None, {"scope": "login"})
+    assert event.ip == "127.0.0.1"
+    RateBucket.objects.update(resets_at=0)
+    for _number in range(7):
+        log_in(stranger)
+    assert AuditEvent.objects.filter(kind="limit:reached").count() == 2
+
+
+def test_the_refusal_of_an_unknown_address_names_nobody(stranger: APIClient, db: None) -> None:
+    for _number in range(6):
+        log_in(stranger, "nobody@example.com")
+    assert AuditEvent.objects.get(kind="limit:reached").user_id is None
+    assert not [event for event in AuditEvent.objects.values() if "nobody" in str(event)]
+
+
+def test_a_mailbox_that_gets_no_more_mails_is_written_down_though_nobody_is_told(
+    stranger: APIClient, settings: Settings, db: None
+) -> None:
+    settings.RATE_MAIL = rate("1/1h")
+    answers = [
+        stranger.post("/api/v1/auth/password/reset/", {"email": "ana@example.com"}, format="json") for _number in "123"
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    assert [answer["RateLimit-Policy"] for answer in answers] == ['"mail-ip";q=30;w=3600'] * 3
+    assert AuditEvent.objects.get(kind="limit:reached").data == {"scope": "mail"}
+
+
+def test_looking_for_a_password_that_is_taken_is_no_guess_at_a_link(
+    stranger: APIClient, ana: User, settings: Settings
+) -> None:
+    settings.RATE_TOKEN = rate("2/1h")
+    secret = tokens.issue(ana, Purpose.PASSWORD_RESET, request=uuid4(), email=ana.email)
+    for _number in range(4):
+        answer = confirm(stranger, secret, "password")
+        refused(answer, 400, "validation_error")
+    assert OneTimeToken.objects.get().used_at is None
+    assert confirm(stranger, secret, OTHER_PASSWORD).status_code == 204
+
+
+def test_guessing_at_links_is_limited(stranger: APIClient, settings: Settings, db: None) -> None:
+    settings.RATE_TOKEN = rate("2/1h")
+    for _number in range(2):
+        refused(confirm(stranger, "guess", OTHER_PASSWORD), 400, "invalid_token")
+    refused(confirm(stranger, "guess", OTHER_PASSWORD), 429, "throttled")
+
+
+def confirm(client: APIClient, secret: str, password: str) -> Any:
+    body = {"token": secret, "new_password": password}
+    return client.post("/api/v1/auth/password/reset/confirm/", body, format="json")
+
+
+@pytest.fixture
+def limited(database: str, settings: Settings) -> Iterator[None]:
+    settings.RATE_LIMITS = True
+    yield
+    connections.close_all()
+
+
+def at_once(times: int, deed: Any) -> list[Any]:
+    barrier = threading.Barrier(times)
+
+    def run(number: int) -> Any:
+        barrier.wait()
+        try:
+            return deed(number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(run, range(times)))
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_limit_is_exact_under_parallel_tries() -> None:
+    one = Try("login", "ana", Rate(5, HOUR))
+    assert sum(at_once(16, lambda _number: throttling.is_allowed(one))) == 5
+    assert AuditEvent.objects.filter(kind="limit:reached").count() == 1
+
+
+@pytest.mark.usefixtures("limited")
+def test_nobody_waits_in_a_circle_for_the_counters_of_others() -> None:
+    """Tries that share counters in different orders, tries given back, and an account whose failures are forgotten."""
+    tries = [Try("login", str(number), Rate(1000, HOUR), subject="ana") for number in range(6)]
+
+    def mix(number: int) -> None:
+        for turn in range(15):
+            mine = tries[number % 3 :] + tries[: number % 3]
+            throttling.take(mine if turn % 2 else mine[::-1])
+            throttling.give_back(mine)
+            if number == 0:
+                with transaction.atomic():
+                    throttling.forget_subject("ana")
+
+    at_once(8, mix)
+    assert RateBucket.objects.filter(hits__gt=0).count() <= len(tries)
