@@ -19,7 +19,6 @@ RETENTION = timedelta(days=365)
 KINDS = {
     "user:registered": _("Registered"),
     "user:created": _("Created by an administrator"),
-    "user:imported": _("Users were imported from a file; data says how many"),
     "user:invited": _("Invited"),
     "user:invitation_accepted": _("Accepted an invitation"),
     "user:invitation_revoked": _("An invitation was taken back"),
@@ -47,6 +46,8 @@ KINDS = {
     "role:created": _("Role created"),
     "role:changed": _("Role changed"),
     "role:deleted": _("Role removed"),
+    "import:started": _("An import of users began, or went on after it was stopped"),
+    "import:finished": _("An import of users ended; data says how many lines became what"),
     "key:rotated": _("A new signing key was made"),
 }
 

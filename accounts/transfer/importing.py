@@ -6,7 +6,7 @@ from itertools import islice
 
 from django.db import IntegrityError, transaction
 
-from accounts import roles
+from accounts import audit, roles
 from accounts.models import ImportRun, Role
 from accounts.transfer.files import Line
 from accounts.transfer.rows import Rejected, Row, parse
@@ -42,10 +42,13 @@ class Import:
     def run(self, lines: Iterable[Line], progress: Callable[[], object]) -> None:
         """Imports all that follows the lines done so far. Raises Conflict, if that is to end it."""
         remaining = islice(lines, self.lines, None)
+        audit.record("import:started", None, actor=None, lines_done=self.lines)
         while batch := list(islice(remaining, BATCH)):
             self._store(self._candidates(batch), len(batch))
             progress()
-        ImportRun.objects.filter(pk=self.fingerprint).delete()
+        with transaction.atomic():
+            audit.record("import:finished", None, actor=None, **asdict(self.tally))
+            ImportRun.objects.filter(pk=self.fingerprint).delete()
 
     def rehearse(self, lines: Iterable[Line], progress: Callable[[], object]) -> None:
         """Comes to the same tally and the same report without storing anything. Raises Conflict."""

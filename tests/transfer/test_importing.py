@@ -217,8 +217,10 @@ def test_a_registration_in_the_middle_of_a_batch_makes_a_conflict_like_another(
 
 def test_an_import_leaves_a_trace_without_names(import_users: Importing) -> None:
     import_users("email\ndora@example.com\n")
-    event = AuditEvent.objects.get(kind="user:imported")
-    assert (event.user_id, event.actor_id, event.data) == (None, None, {"created": 1, "conflicts": 0})
+    begun, ended = AuditEvent.objects.order_by("position")
+    assert (begun.kind, begun.user_id, begun.data) == ("import:started", None, {"lines_done": 0})
+    tally = {"created": 1, "updated": 0, "skipped": 0, "rejected": 0}
+    assert (ended.kind, ended.user_id, ended.data) == ("import:finished", None, tally)
 
 
 @pytest.mark.process
