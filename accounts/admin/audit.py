@@ -4,12 +4,17 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit
+from accounts.admin import words
 from accounts.admin.base import PanelModelAdmin
+from accounts.admin.devices import device
 from accounts.models import AuditEvent, User
 
 
@@ -18,7 +23,7 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(kind, kind) for kind in audit.KINDS]
+        return [(kind, words.event(kind)) for kind in audit.KINDS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(kind=self.value()) if self.value() in audit.KINDS else queryset
@@ -27,15 +32,16 @@ class KindFilter(admin.SimpleListFilter):
 @admin.register(AuditEvent)
 class AuditEventAdmin(PanelModelAdmin):
     needs: ClassVar[dict[str, str]] = {"view": "audit.view"}
-    list_display = ("created_at", "kind", "about", "by", "ip", "data")
+    list_display = ("when", "what", "about", "by", "summary", "place")
+    list_display_links = None
+    fields = ("when", "kind", "what", "about", "by", "ip", "user_agent", "request_id", "data")
+    readonly_fields = ("when", "what", "about", "by")
     list_filter = (KindFilter,)
     search_fields = ("request_id",)
     search_help_text = _("The whole address or the id of a user, or the id of a request.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        """With the addresses of those who still exist; events themselves name ids alone."""
-        events: QuerySet[AuditEvent] = super().get_queryset(request)
-        return events.annotate(user_email=_address_of("user_id"), actor_email=_address_of("actor_id"))
+        return words.with_addresses(super().get_queryset(request))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str
@@ -48,17 +54,30 @@ class AuditEventAdmin(PanelModelAdmin):
             return queryset.filter(request_id=term), False
         return queryset.filter(Q(user_id=user_id) | Q(actor_id=user_id)), False
 
+    @admin.display(description=_("time"), ordering="id")
+    def when(self, event: AuditEvent) -> str:
+        return words.moment(event.created_at)
+
+    @admin.display(description=_("what"))
+    def what(self, event: AuditEvent) -> SafeString:
+        page = reverse("admin:accounts_auditevent_change", args=[event.pk])
+        return format_html('<a href="{}" title="{}">{}</a>', page, event.kind, words.event(event.kind))
+
     @admin.display(description=_("user"))
     def about(self, event: Any) -> str:
-        return event.user_email or event.user_id or "–"
+        return words.person(event.user_email, event.user_id)
 
     @admin.display(description=_("by"))
     def by(self, event: Any) -> str:
-        return event.actor_email or event.actor_id or "–"
+        return words.person(event.actor_email, event.actor_id)
 
+    @admin.display(description=_("details"))
+    def summary(self, event: AuditEvent) -> str:
+        return words.details(event.data)
 
-def _address_of(column: str) -> Subquery:
-    return Subquery(User.objects.filter(pk=OuterRef(column)).values("email")[:1])
+    @admin.display(description=_("from"))
+    def place(self, event: AuditEvent) -> str:
+        return f"{event.ip} · {device(event.user_agent)}" if event.ip else words.NOTHING
 
 
 def _user_id(term: str) -> UUID | None:

@@ -6,7 +6,9 @@ from django.contrib import admin, messages
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.text import capfirst
 
+from accounts.admin.listing import BoundedPaginator
 from accounts.errors import AccountError
 from accounts.models import User
 
@@ -22,6 +24,7 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
 
     ordering = ("-id",)
     list_per_page = 50
+    paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -43,6 +46,10 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, "subtitle": None} | (extra_context or {}))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         form = super().get_form(request, obj, change, **options)

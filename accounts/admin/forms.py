@@ -20,6 +20,9 @@ class UseCaseForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
 
     actor: User
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"label_suffix": ""} | options)
+
     def carry_out(self) -> Any:
         """Does what the form is for with cleaned_data, and returns the object. Raises AccountError."""
         raise NotImplementedError
@@ -64,7 +67,7 @@ class RoleField(forms.ModelChoiceField):  # type: ignore[type-arg]
     """The roles that the actor may hand out."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(queryset=Role.objects.order_by("name"), empty_label=None, **options)
+        super().__init__(queryset=Role.objects.order_by("name"), **options)
 
     def offer_to(self, actor: User) -> None:
         offered = [role.pk for role in Role.objects.all() if actor.holds_role(role)]

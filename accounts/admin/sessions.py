@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts import users
+from accounts.admin import words
 from accounts.admin.base import PanelModelAdmin, actor_of, holds
 from accounts.admin.devices import device
 from accounts.errors import AccountError
@@ -30,7 +32,8 @@ class IsAlive(admin.SimpleListFilter):
 @admin.register(Session)
 class SessionAdmin(PanelModelAdmin):
     needs: ClassVar[dict[str, str]] = {"view": "sessions.view"}
-    list_display = ("created_at", "user", "device", "ip", "last_used_at", "is_alive")
+    list_display = ("opened", "owner", "device", "ip", "used", "state")
+    list_display_links = ("opened",)
     list_select_related = ("user",)
     list_filter = (IsAlive,)
     search_fields = ("ip",)
@@ -68,9 +71,21 @@ class SessionAdmin(PanelModelAdmin):
     def device(self, session: Session) -> str:
         return device(session.user_agent)
 
-    @admin.display(description=_("alive"), boolean=True)
-    def is_alive(self, session: Session) -> bool:
-        return session.is_alive
+    @admin.display(description=_("signed in"), ordering="id")
+    def opened(self, session: Session) -> str:
+        return words.moment(session.created_at)
+
+    @admin.display(description=_("user"))
+    def owner(self, session: Session) -> str:
+        return words.person(session.user.email, session.user_id)
+
+    @admin.display(description=_("last used"))
+    def used(self, session: Session) -> str:
+        return words.moment(session.last_used_at)
+
+    @admin.display(description=_("state"))
+    def state(self, session: Session) -> SafeString:
+        return words.badge(_("alive"), "good") if session.is_alive else words.badge(_("ended"))
 
     @admin.display(description=_("ends"))
     def ends_at(self, session: Session) -> Any:

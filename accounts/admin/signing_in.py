@@ -29,6 +29,9 @@ class LoginForm(AdminAuthenticationForm):
 
     refusal: AccountError | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"label_suffix": ""} | options)
+
     def clean(self) -> dict[str, Any]:
         try:
             self.user_cache = _check(self.cleaned_data.get("username", ""), self.cleaned_data.get("password", ""))

@@ -14,6 +14,7 @@ from accounts.admin import signing_in
 
 #: What other packages would list here and nobody needs: a user has one role, and a mail's row is its result.
 UNUSED = {"auth.group", "django_celery_results.groupresult", "django_celery_results.taskresult"}
+PLACES = {"User": 0, "Role": 1, "Session": 2, "AuditEvent": 3}
 
 
 class Panel(admin.AdminSite):
@@ -21,7 +22,12 @@ class Panel(admin.AdminSite):
     site_header = "UserManager"
     index_title = _("Overview")
     site_url = None
+    enable_nav_sidebar = False
     login_form = signing_in.LoginForm
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disable_action("delete_selected")  # it asks no use case
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         models: Iterable[type[Model]] = (
@@ -29,6 +35,13 @@ class Panel(admin.AdminSite):
         )
         used = [model for model in models if model._meta.label_lower not in UNUSED]
         super().register(used, admin_class, **options)
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """What people come for first: users before what is about them."""
+        found = super().get_app_list(request, app_label)
+        for app in found:
+            app["models"].sort(key=lambda model: PLACES.get(model["object_name"], len(PLACES)))
+        return found
 
     def has_permission(self, request: HttpRequest) -> bool:
         """For people whose role permits something, as long as the session stands that they opened by signing in."""

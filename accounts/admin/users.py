@@ -1,58 +1,38 @@
-"""Users in the panel."""
+"""Users in the panel: the list, and the page of one of them with all that can be done about them."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
+from uuid import UUID
 
-from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.translation import gettext_lazy as _
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import users
-from accounts.admin.base import PanelModelAdmin, actor_of, holds
-from accounts.admin.forms import AddressField, MetadataField, RoleField, UseCaseForm
+from accounts.admin import deeds, sections, words
+from accounts.admin.base import actor_of, holds
+from accounts.admin.bulk import BulkActions
+from accounts.admin.pills import Pills
+from accounts.admin.user_forms import NewUserForm, UserForm
+from accounts.errors import AccountError
 from accounts.filters import UserFilter
-from accounts.forms import FullNameField
 from accounts.models import User
 
-
-class UserForm(UseCaseForm):
-    email = AddressField(label=_("Email address"))
-    full_name = FullNameField(label=_("Full name"), attrs={"autocomplete": "off", "size": 40})
-    role = RoleField(label=_("Role"))
-    metadata = MetadataField(label=_("Metadata"), help_text=_("A JSON object for your application's own use."))
-
-    class Meta:
-        model = User
-        fields = ("email", "full_name", "role", "locale", "email_verified", "metadata")
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        role = self.fields.get("role")
-        if isinstance(role, RoleField):
-            role.offer_to(self.actor)
-
-    def carry_out(self) -> User:
-        return users.update(self.instance, actor=self.actor, **self.changes())
-
-
-class NewUserForm(UserForm):
-    password = forms.CharField(
-        label=_("Password"),
-        required=False,
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 40}),
-        help_text=_("Left empty, they are invited by mail to choose one."),
-    )
-
-    def carry_out(self) -> User:
-        fields = {**self.cleaned_data}
-        password = fields.pop("password") or None
-        return users.create(fields.pop("email"), actor=self.actor, password=password, **fields)
+FIELDS = ("email", "full_name", "role", "locale", "email_verified", "metadata")
+REASON_LENGTH = 250
 
 
 @admin.register(User)
-class UserAdmin(PanelModelAdmin):
+class UserAdmin(BulkActions):
     needs: ClassVar[dict[str, str]] = {
         "view": "users.view",
         "add": "users.add",
@@ -60,21 +40,38 @@ class UserAdmin(PanelModelAdmin):
         "delete": "users.delete",
     }
     form = UserForm
-    list_display = ("email", "full_name", "role", "is_active", "email_verified", "created_at", "last_login_at")
+    list_display = ("person", "role", "state", "created", "last_login")
+    list_display_links = None
     list_select_related = ("role",)
-    list_filter = ("is_active", "email_verified", "role")
+    list_filter = (Pills, "role", "is_active", "email_verified")
     search_fields = ("email",)
-    search_help_text = _("Part of an address or of a name.")
+    search_help_text = gettext_lazy("Part of an address or of a name.")
+
+    @admin.display(description=gettext_lazy("user"), ordering="email_key")
+    def person(self, user: User) -> SafeString:
+        link, name = self._address(user), user.full_name or "–"
+        return format_html('<a href="{}"><b>{}</b><br><span class="quiet">{}</span></a>', link, user.email, name)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, user: User) -> SafeString:
+        return words.badges(user)
+
+    @admin.display(description=gettext_lazy("created"), ordering="id")
+    def created(self, user: User) -> str:
+        return words.moment(user.created_at)
+
+    @admin.display(description=gettext_lazy("last login"), ordering="last_login_at")
+    def last_login(self, user: User) -> str:
+        return words.moment(user.last_login_at)
 
     def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **options: Any) -> Any:
         return super().get_form(request, obj, change, **options | ({} if obj else {"form": NewUserForm}))
 
     def get_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        fields = ["email", "full_name", "role", "locale", "email_verified", "metadata"]
-        if obj is None:
-            may_assign = holds(request, "roles.assign")
-            return ["email", "password"] + [name for name in fields[1:] if name != "role" or may_assign]
-        return fields
+        if obj is not None:
+            return FIELDS
+        mine = [name for name in FIELDS[1:] if name != "role" or holds(request, "roles.assign")]
+        return ["email", "password", *mine]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         return [] if holds(request, "roles.assign") else ["role"]
@@ -93,6 +90,68 @@ class UserAdmin(PanelModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         users.delete(obj, actor=actor_of(request))
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        mine = [
+            path("<uuid:pk>/do/<slug:name>/", wrap(self.do), name="accounts_user_do"),
+            path("<uuid:pk>/sessions/<uuid:session_id>/end/", wrap(self.end_session), name="accounts_user_end_session"),
+        ]
+        return mine + super().get_urls()
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        user = context.get("original")
+        if user is not None:
+            is_within_reach = self._is_within_reach(request, user)
+            context |= {
+                "deeds": deeds.offered(user, actor_of(request)) if is_within_reach else [],
+                "is_within_reach": is_within_reach,
+                "sections": sections.of(request, user),
+                "badges": words.badges(user),
+                "title": user.full_name or user.email,
+                "subtitle": None,
+            }
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False, "show_delete": False}
+        return super().render_change_form(request, context, *args, **options)
+
+    def response_post_save_change(self, request: HttpRequest, obj: User) -> HttpResponseRedirect:
+        """Who changed somebody stays with them."""
+        return redirect(self._address(obj))
+
+    def response_post_save_add(self, request: HttpRequest, obj: User) -> HttpResponseRedirect:
+        return redirect(self._address(obj))
+
+    def do(self, request: HttpRequest, pk: UUID, name: str) -> HttpResponseBase:
+        """A button on the page of a user was pressed."""
+        deed = deeds.find(name)
+        user = self._subject(request, pk, deed.permission if deed else "")
+        if deed is None:
+            raise PermissionDenied
+        reason = {"reason": request.POST.get("reason", "").strip()[:REASON_LENGTH]} if deed.with_reason else {}
+        return self._press(request, user, partial(deed.run, user, actor=actor_of(request), **reason), deed.done)
+
+    def end_session(self, request: HttpRequest, pk: UUID, session_id: UUID) -> HttpResponseBase:
+        user = self._subject(request, pk, "sessions.revoke")
+        session = get_object_or_404(user.sessions, pk=session_id)
+        done = _("The session has ended.")
+        return self._press(request, user, lambda: users.revoke_session(user, session, actor=actor_of(request)), done)
+
+    def _subject(self, request: HttpRequest, pk: UUID, permission: str) -> User:
+        """Whom a button is about. Raises Http404 and PermissionDenied."""
+        if request.method != "POST" or not (self.has_view_permission(request) and holds(request, permission)):
+            raise PermissionDenied
+        return get_object_or_404(User.objects.select_related("role"), pk=pk)
+
+    def _press(self, request: HttpRequest, user: User, deed: Callable[[], object], done: object) -> HttpResponse:
+        try:
+            deed()
+            self.message_user(request, str(done), messages.SUCCESS)
+        except AccountError as refusal:
+            self.message_user(request, str(refusal.detail), messages.ERROR)
+        return redirect(self._address(user))
+
+    def _address(self, user: User) -> str:
+        return reverse("admin:accounts_user_change", args=[user.pk])
 
     def _is_within_reach(self, request: HttpRequest, user: User | None) -> bool:
         """Who holds more than the one who looks is shown to them, and not more; the use cases would refuse it."""

@@ -1,0 +1,165 @@
+"""What can be done to several users at once, after a page that lists what will happen to each of them.
+
+Each user is a use case of their own: what is refused for one is told, and does not hold the others up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from accounts import roles, users
+from accounts.admin import words
+from accounts.admin.base import PanelModelAdmin, actor_of, holds
+from accounts.admin.forms import RoleField
+from accounts.errors import AccountError, LastAdmin
+from accounts.models import User
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+LIMIT = 500  # what one request can do in a few seconds; manage.py and the API have no such bound
+REASON_LENGTH = 250
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """`run` takes a user and, by keyword, the actor and what was asked for on the page."""
+
+    name: str
+    title: "_StrPromise"
+    button: "_StrPromise"
+    run: Callable[..., Any]
+    is_idle: Callable[[User], bool] = lambda user: False
+    asks: dict[str, Callable[[], forms.Field]] = field(default_factory=dict)
+
+
+def _reason() -> forms.Field:
+    widget = forms.TextInput(attrs={"autocomplete": "off", "size": 40})
+    return forms.CharField(
+        label=_("Reason, for the audit trail"), max_length=REASON_LENGTH, required=False, widget=widget
+    )
+
+
+ROLE = Bulk(
+    "change_role",
+    gettext_lazy("Give another role"),
+    gettext_lazy("Give this role"),
+    users.set_role,
+    asks={"role": lambda: RoleField(label=_("Role"))},
+)
+SUSPEND = Bulk(
+    "suspend",
+    gettext_lazy("Suspend"),
+    gettext_lazy("Suspend them"),
+    users.suspend,
+    is_idle=lambda user: not user.is_active,
+    asks={"reason": _reason},
+)
+ACTIVATE = Bulk(
+    "activate",
+    gettext_lazy("Activate"),
+    gettext_lazy("Activate them"),
+    users.activate,
+    is_idle=lambda user: user.is_active,
+)
+DELETE = Bulk("delete_for_good", gettext_lazy("Delete"), gettext_lazy("Delete them for good"), users.delete)
+
+
+class BulkForm(forms.Form):
+    def __init__(self, bulk: Bulk, actor: User, data: Any = None) -> None:
+        super().__init__(data, label_suffix="")
+        for name, make in bulk.asks.items():
+            self.fields[name] = offered = make()
+            if isinstance(offered, RoleField):
+                offered.offer_to(actor)
+
+
+class BulkActions(PanelModelAdmin):
+    """The actions of the list of users."""
+
+    actions = ("change_role", "suspend", "activate", "delete_for_good")
+
+    @admin.action(description=ROLE.title, permissions=["assign"])
+    def change_role(self, request: HttpRequest, chosen: QuerySet[User]) -> HttpResponse | None:
+        return self._confirm(request, chosen, ROLE)
+
+    @admin.action(description=SUSPEND.title, permissions=["change"])
+    def suspend(self, request: HttpRequest, chosen: QuerySet[User]) -> HttpResponse | None:
+        return self._confirm(request, chosen, SUSPEND)
+
+    @admin.action(description=ACTIVATE.title, permissions=["change"])
+    def activate(self, request: HttpRequest, chosen: QuerySet[User]) -> HttpResponse | None:
+        return self._confirm(request, chosen, ACTIVATE)
+
+    @admin.action(description=DELETE.title, permissions=["delete"])
+    def delete_for_good(self, request: HttpRequest, chosen: QuerySet[User]) -> HttpResponse | None:
+        return self._confirm(request, chosen, DELETE)
+
+    def has_assign_permission(self, request: HttpRequest) -> bool:
+        return self.has_change_permission(request) and holds(request, "roles.assign")
+
+    def _confirm(self, request: HttpRequest, chosen: QuerySet[User], bulk: Bulk) -> HttpResponse | None:
+        """The page that asks, or after its answer nothing, which leads back to the list."""
+        found = list(chosen.select_related("role").order_by("-id")[: LIMIT + 1])
+        if len(found) > LIMIT:
+            text = _("At most %d users at once: choose fewer, or use manage.py users.")
+            self.message_user(request, text % LIMIT, messages.ERROR)
+            return None
+        is_answered = "confirmed" in request.POST
+        form = BulkForm(bulk, actor_of(request), request.POST if is_answered else None)
+        if is_answered and form.is_valid():
+            self._carry_out(request, found, partial(bulk.run, actor=actor_of(request), **form.cleaned_data))
+            return None
+        return self._page(request, bulk, found, form)
+
+    def _page(self, request: HttpRequest, bulk: Bulk, found: list[User], form: BulkForm) -> HttpResponse:
+        rows = [(user, words.badges(user), obstacle(user, actor_of(request), bulk)) for user in found]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": bulk.title,
+            "opts": self.opts,
+            "bulk": bulk,
+            "form": form,
+            "rows": rows,
+            "possible": sum(not hindered for _user, _badges, hindered in rows),
+        }
+        return TemplateResponse(request, "admin/accounts/user/bulk.html", context)
+
+    def _carry_out(self, request: HttpRequest, found: list[User], run: Callable[..., Any]) -> None:
+        """For all but the one who acts: signed out in the middle, they could not do the rest."""
+        done = 0
+        for user in found:
+            try:
+                if user.pk == actor_of(request).pk:
+                    raise _refusal_to_oneself(user)
+                run(user)
+                done += 1
+            except AccountError as refusal:
+                self.message_user(request, f"{user.email}: {refusal.detail}", messages.ERROR)
+        text = ngettext("Done for %d user.", "Done for %d users.", done) % done
+        self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
+
+
+def obstacle(user: User, actor: User, bulk: Bulk) -> str:
+    """Why nothing will happen to the user, as far as can be told before; the use case has the last word."""
+    if user.pk == actor.pk:
+        return str(_refusal_to_oneself(user).detail)
+    if not actor.holds_role(user.role):
+        return _("They hold more than you do.")
+    return _("Nothing to change.") if bulk.is_idle(user) else ""
+
+
+def _refusal_to_oneself(user: User) -> AccountError:
+    others = User.objects.filter(role__name=roles.ADMIN, is_active=True).exclude(pk=user.pk)
+    if user.role.is_admin and not others.exists():
+        return LastAdmin()
+    return AccountError(_("This is you: do it on your own page."))

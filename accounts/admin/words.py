@@ -1,0 +1,87 @@
+"""How the panel says things: times, states, people and events, as text that a template may print."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.models import AuditEvent, User
+
+NOTHING = "–"
+RECENT = timedelta(days=30)
+UNTOLD = {"session"}  # ids say nothing to people
+
+
+def moment(at: datetime | None) -> str:
+    """How long ago it was, or its day when that is longer; the exact time is a pointer away."""
+    if at is None:
+        return NOTHING
+    exact = f"{date_format(timezone.localtime(at), 'DATETIME_FORMAT')} {timezone.get_current_timezone_name()}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, _age(at))
+
+
+def badge(text: object, tone: str = "") -> SafeString:
+    """A state at a glance; tone is one of good, warn, bad, role or empty."""
+    return format_html('<span class="badge {}">{}</span>', tone, text)
+
+
+def badges(user: User) -> SafeString:
+    """What is not as it usually is with a user comes first."""
+    found = [] if user.is_active else [(badge(_("Suspended"), "bad"),)]
+    if not user.has_usable_password():
+        found.append((badge(_("Invited"), "warn"),))
+    elif not user.email_verified:
+        found.append((badge(_("Unverified"), "warn"),))
+    return format_html_join(" ", "{}", found or [(badge(_("Active"), "good"),)])
+
+
+def person(email: str | None, user_id: UUID | None) -> str:
+    """A link to somebody; the id alone stands for those who are gone."""
+    if user_id is None:
+        return NOTHING
+    if email is None:
+        return format_html('<code title="{}">…{}</code>', user_id, str(user_id)[-6:])
+    return format_html('<a href="{}">{}</a>', reverse("admin:accounts_user_change", args=[user_id]), email)
+
+
+def with_addresses(events: QuerySet[AuditEvent]) -> QuerySet[Any]:
+    """The events with user_email and actor_email of those who still exist; they themselves name ids alone."""
+    return events.annotate(user_email=_address_of("user_id"), actor_email=_address_of("actor_id"))
+
+
+def event(kind: str) -> str:
+    """What happened, without what is said to programmers after the semicolon."""
+    return str(audit.KINDS.get(kind, kind)).split(";")[0]
+
+
+def details(data: dict[str, Any]) -> str:
+    """The data of an event in one line."""
+    return " · ".join(
+        f"{name}: {_value(value)}" for name, value in data.items() if name not in UNTOLD and value not in ("", None, [])
+    )
+
+
+def _value(value: Any) -> str:
+    is_list = isinstance(value, Iterable) and not isinstance(value, str | dict)
+    return ", ".join(map(str, value)) if is_list else str(value)
+
+
+def _age(at: datetime) -> str:
+    age = timezone.now() - at
+    if age > RECENT or age < -timedelta(minutes=1):
+        return date_format(timezone.localtime(at), "DATE_FORMAT")
+    return _("just now") if age < timedelta(minutes=1) else _("%s ago") % timesince(at, depth=1)
+
+
+def _address_of(column: str) -> Subquery:
+    return Subquery(User.objects.filter(pk=OuterRef(column)).values("email")[:1])
