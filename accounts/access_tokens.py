@@ -1,11 +1,13 @@
 """Access tokens: what a JWT of ours claims, how it is signed, and how one signs in with it."""
 
+import re
 from typing import Any
 from uuid import UUID
 
 import jwt
 from django.conf import settings
 from django.utils import timezone
+from jwt.utils import base64url_decode, base64url_encode
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.tokens import AccessToken
@@ -17,6 +19,7 @@ from accounts.models import Session, User
 ALGORITHM = "ES256"
 TYPE = "at+jwt"  # RFC 9068, section 2.1
 REQUIRED_CLAIMS = ["iss", "aud", "sub", "sid", "jti", "iat", "exp", "token_type"]
+_SHAPE = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
 class KeyRingBackend:
@@ -32,10 +35,11 @@ class KeyRingBackend:
             raise ValueError("an access token is never read unchecked")
         try:
             return self._decode(token)
-        except (jwt.PyJWTError, ValueError) as fault:
+        except (jwt.PyJWTError, ValueError, RecursionError) as fault:  # the last by a header nested too deeply
             raise TokenNotValid from fault
 
     def _decode(self, token: str) -> dict[str, Any]:
+        _check_spelling(token)
         header = jwt.get_unverified_header(token)
         key = keys.find(header.get("kid"))
         if key is None or header.get("typ") != TYPE or header.get("alg") != ALGORITHM:
@@ -63,8 +67,7 @@ class SessionAccessToken(AccessToken):
     def verify(self) -> None:
         """What PyJWT does not check: the kind of the token, and that it was not issued in the future."""
         latest = timezone.now() + keys.CLOCK_SKEW
-        issued_at = self["iat"]
-        if self["token_type"] != self.token_type or type(issued_at) is not int or issued_at > latest.timestamp():
+        if self["token_type"] != self.token_type or self["iat"] > latest.timestamp():
             raise TokenNotValid
 
 
@@ -93,6 +96,13 @@ def check(token: str) -> Session:
     except ValueError as fault:
         raise TokenNotValid from fault
     return sessions.find(session_id, user_id)
+
+
+def _check_spelling(token: str) -> None:
+    """One token has one spelling (RFC 7515, section 2); PyJWT overlooks padding, foreign characters and spare bits."""
+    signature = token.rpartition(".")[2]
+    if not _SHAPE.fullmatch(token) or base64url_encode(base64url_decode(signature)).decode() != signature:
+        raise TokenNotValid
 
 
 class SessionJWTAuthentication(JWTAuthentication):

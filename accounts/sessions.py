@@ -78,14 +78,6 @@ def read(refresh: str) -> tuple[Session, int]:
     return session, generation
 
 
-def check(refresh: str) -> Session:
-    """The living session of a refresh token that would be exchanged now. Raises TokenNotValid; changes nothing."""
-    session, generation = read(refresh)
-    if generation != session.generation and not _is_in_grace(session, generation):
-        raise TokenNotValid
-    return session
-
-
 def find(session_id: UUID, user_id: UUID) -> Session:
     """The living session of an active user, with user and role: one row for each signed-in request.
 
@@ -134,9 +126,9 @@ def prune() -> int:
     return Session.objects.filter(ended).delete()[0]
 
 
-def has_got_in_from(user_id: UUID, ip: str | None) -> bool:
+def has_got_in_from(user: User, ip: str | None) -> bool:
     """Whether the user logged in from this address within the last 30 days."""
-    recent = Session.objects.filter(user=user_id, created_at__gt=timezone.now() - TRUST_PERIOD)
+    recent = Session.objects.filter(user=user, created_at__gt=timezone.now() - TRUST_PERIOD)
     return recent.filter(ip=ip).exists()
 
 
@@ -175,7 +167,11 @@ def _end(sessions: QuerySet[Session]) -> int:
 
 def _refresh_token(session_id: UUID, generation: int) -> str:
     named = bytes([VERSION]) + session_id.bytes + generation.to_bytes(4, "big")
-    return base64.urlsafe_b64encode(named + _mac(named)).rstrip(b"=").decode("ascii")
+    return _encoded(named + _mac(named))
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 
 
 def _parse(refresh: str) -> tuple[UUID, int]:
@@ -184,7 +180,12 @@ def _parse(refresh: str) -> tuple[UUID, int]:
     except ValueError as fault:  # binascii.Error is one
         raise TokenNotValid from fault
     named, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
-    if len(raw) != _LENGTH or named[0] != VERSION or not hmac.compare_digest(mac, _mac(named)):
+    if (
+        len(raw) != _LENGTH
+        or _encoded(raw) != refresh
+        or named[0] != VERSION
+        or not hmac.compare_digest(mac, _mac(named))
+    ):
         raise TokenNotValid
     return UUID(bytes=named[1:17]), int.from_bytes(named[17:], "big")
 
