@@ -42,6 +42,11 @@ class PostOffice:
         assert mail is not None
         return mail
 
+    def count(self, address: str) -> int:
+        """How many mails to the address are here."""
+        with self._lock:
+            return sum(recipient == address for recipient, _mail in self._mails)
+
     def token_to(self, address: str, page: str) -> str:
         """The token of the link to this page in a mail to the address."""
         found = re.search(rf"/{page}\?token=([\w-]+)", text_of(self.mail_to(address, f"/{page}?token=")))
