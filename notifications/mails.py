@@ -100,6 +100,16 @@ def compose(mail: OutboxMail) -> Content:
         return Content(*rendering.render(mail.kind, language, _context(mail.kind, mail.email, secret, data)))
 
 
+def preview(mail: OutboxMail) -> Content:
+    """What the mail would say now, with the link's secret blanked; nothing is written."""
+    user = mail.user or User.objects.with_address(mail.email)
+    data = mail.data | {"is_confirmed": user is not None and user.email_verified}
+    language = (user and user.locale) or mail.language
+    with translation.override(language):
+        secret = BLANK if _has_link(mail.kind, data) else ""
+        return Content(*rendering.render(mail.kind, language, _context(mail.kind, mail.email, secret, data)))
+
+
 def previews(name: str, language: str) -> list[Content]:
     """The mail in each of its forms, made of samples and with the links' secrets blanked; nothing is written."""
     with translation.override(language):

@@ -1,16 +1,21 @@
 """manage.py mails."""
 
 import json
+import re
 import shlex
+import socket
 from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command, load_command_class
+from pytest_django import Settings
 
-from accounts.models import OneTimeToken
+from accounts.models import OneTimeToken, User
 from notifications import mails, outbox
 from notifications.models import OutboxMail, State
+from tests.notifications.post import CLOSE, Post
 
 Owe = Callable[..., OutboxMail]
 Capture = pytest.CaptureFixture[str]
@@ -89,7 +94,92 @@ def test_preview_shows_each_kind_and_writes_nothing(db: None, capsys: Capture, k
     assert not OneTimeToken.objects.exists()
 
 
-@pytest.mark.parametrize("command", ["mails", "mails list", "mails retry", "mails preview", "relay"])
+def test_show_tells_all_about_a_mail_and_blanks_its_secret(owe: Owe, ana: User, capsys: Capture) -> None:
+    mail = owe("password_reset")
+    shown = run(capsys, "show", str(mail.pk))
+    assert re.search(r"^state +owed$", shown, re.MULTILINE)
+    assert "Subject: " in shown
+    assert "?token=…" in shown
+    document = json.loads(run(capsys, "show", str(mail.pk), "--json"))
+    assert (document["email"], document["kind"], document["data"]) == ("ana@example.com", "password_reset", {})
+    assert "?token=…" in document["text"]
+    assert not OneTimeToken.objects.exists()
+
+
+def test_cancel_owes_a_mail_no_more(owe: Owe, capsys: Capture) -> None:
+    mail, other = owe(), owe()
+    assert run(capsys, "cancel", str(mail.pk)) == "1 mail will not be sent.\n"
+    assert run(capsys, "cancel", str(mail.pk)) == "0 mails will not be sent.\n"
+    states = dict(OutboxMail.objects.values_list("pk", "state"))
+    assert states == {mail.pk: State.CANCELLED, other.pk: State.OWED}
+
+
+class TestTrial:
+    """mails test ADDRESS, against real servers."""
+
+    def test_a_mail_that_goes_is_told(self, post: Post, capsys: Capture) -> None:
+        assert "was taken" in run(capsys, "test", "ana@example.com")
+        assert post.one()["To"] == "ana@example.com"
+
+    @pytest.mark.parametrize(
+        ("answers", "says"),
+        [
+            ({"MAIL": "550 5.7.1 not you"}, "look at EMAIL_FROM. It said: 550 5.7.1 not you"),
+            ({"RCPT": "550 5.1.1 no such user"}, "refuses the address: 550 5.1.1 no such user"),
+            ({"DATA": "554 5.7.1 spam"}, "refuses the mail: 554 5.7.1 spam"),
+            ({"RCPT": CLOSE}, "hung up"),
+        ],
+    )
+    def test_what_the_server_refuses_is_told(self, post: Post, answers: dict[str, str], says: str) -> None:
+        post.answers = answers
+        refuses("ana@example.com", says)
+
+    def test_a_server_that_is_not_there(self, post: Post) -> None:
+        post.close()
+        refuses("ana@example.com", f"Nothing listens at 127.0.0.1:{post.port}")
+
+    def test_a_host_that_is_not_there(self, post: Post, settings: Settings) -> None:
+        settings.EMAIL_HOST = "mail.invalid"
+        refuses("ana@example.com", "There is no host of the name mail.invalid")
+
+    def test_a_server_without_starttls(self, post: Post, settings: Settings) -> None:
+        settings.EMAIL_USE_TLS = True
+        refuses("ana@example.com", "cannot do what EMAIL_URL asks for")
+
+    def test_a_server_without_tls(self, post: Post, settings: Settings) -> None:
+        settings.EMAIL_USE_SSL = True
+        refuses("ana@example.com", "does not speak TLS from the beginning")
+
+    def test_a_server_that_wants_no_login(self, post: Post, settings: Settings) -> None:
+        settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "ana", "secret"
+        refuses("ana@example.com", "cannot do what EMAIL_URL asks for")
+
+    def test_a_server_that_is_silent(self, settings: Settings) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+            settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()
+            settings.EMAIL_TIMEOUT = 0.2
+            refuses("ana@example.com", "does not answer")
+
+    def test_a_folder_that_cannot_be_written(self, settings: Settings, tmp_path: Path) -> None:
+        settings.EMAIL_BACKEND = "notifications.mail_folder.EmailBackend"
+        settings.EMAIL_FILE_PATH = str(tmp_path / "file" / "folder")
+        (tmp_path / "file").touch()
+        refuses("ana@example.com", "cannot be handed over: [Errno 20] Not a directory")
+
+
+def refuses(address: str, says: str) -> None:
+    with pytest.raises(CommandError) as refusal:
+        call_command("mails", "test", address)
+    assert refusal.value.returncode == 1
+    assert says in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+COMMANDS = [*(f"mails {name}" for name in ("list", "show", "retry", "cancel", "test", "preview")), "mails", "relay"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_in_an_example_that_the_command_understands(command: str, capsys: Capture) -> None:
     name = command.split(maxsplit=1)[0]
     with pytest.raises(SystemExit) as end:

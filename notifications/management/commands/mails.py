@@ -10,14 +10,16 @@ from django.db.models import QuerySet
 
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand
-from notifications import doorbell, mails, outbox
+from notifications import doorbell, mails, outbox, trial
 from notifications.models import OutboxMail, State
 
 COLUMNS = ("id", "created_at", "kind", "email", "state", "attempts", "next_attempt_at", "sent_at", "last_error")
+SAMPLE = "019388f1-7c4e-7d0a-9f6e-2b9d1c3f5a70"
+FIELDS = (*COLUMNS, "user_id", "language", "queue", "data")
 
 
 class Command(ActionsCommand):
-    help = "Shows the mails of the outbox, sends them again, and renders a kind of mail."
+    help = "Shows the mails of the outbox, sends them again or not at all, and tries the mail server."
     example = "mails list --state failed"
 
     def add_actions(self) -> None:
@@ -27,11 +29,28 @@ class Command(ActionsCommand):
         listing.add_argument("--state", choices=State.values, help=", ".join(State.values), metavar="STATE")
         listing.add_argument("--limit", type=arguments.count, metavar="NUMBER", help="no more than so many")
         arguments.add_json(listing)
+        showing = self.add_action(
+            self.show,
+            "show",
+            "Show all about a mail, and what it says.",
+            f"mails show {SAMPLE}",
+        )
+        showing.add_argument("id", metavar="ID", type=UUID)
+        arguments.add_json(showing)
         retrying = self.add_action(
             self.retry, "retry", "Send mails again that failed, were cancelled or wait for a try.", "mails retry --all"
         )
         retrying.add_argument("ids", metavar="ID", type=UUID, nargs="*")
         retrying.add_argument("--all", action="store_true", dest="is_all", help="every mail that failed")
+        cancelling = self.add_action(self.cancel, "cancel", "Owe mails no more.", f"mails cancel {SAMPLE}")
+        cancelling.add_argument("ids", metavar="ID", type=UUID, nargs="+")
+        trying = self.add_action(
+            self.test,
+            "test",
+            "Send a mail at once, and tell what is wrong if it fails.",
+            "mails test me@example.com",
+        )
+        trying.add_argument("address", metavar="ADDRESS", type=arguments.address)
         rendering = self.add_action(
             self.preview, "preview", "Render a kind of mail with sample data.", "mails preview welcome --locale es"
         )
@@ -44,12 +63,33 @@ class Command(ActionsCommand):
         rows = (found.filter(state=state) if state else found).values(*COLUMNS)[:limit]
         self.print_rows(rows.iterator(), COLUMNS, as_json=as_json)
 
+    def show(self, *, id: UUID, as_json: bool, **_options: Any) -> None:
+        mail = _chosen([id]).get()
+        content = mails.preview(mail)
+        row = {name: getattr(mail, name) for name in FIELDS}
+        if as_json:
+            self.print_row(row | {"subject": content.subject, "text": content.text}, as_json=True)
+            return
+        self.print_row(row, as_json=False)
+        self.stdout.write(f"\nSubject: {content.subject}\n\n{content.text}")
+
     def retry(self, *, ids: Sequence[UUID], is_all: bool, **_options: Any) -> None:
         if bool(ids) == is_all:
             raise CommandError("Name the mails by their ids, or say --all.", returncode=arguments.USAGE_STATUS)
         number = outbox.retry(_chosen(ids) if ids else OutboxMail.objects.filter(state=State.FAILED))
         doorbell.ring()
         self.stdout.write(f"{number} mail{'' if number == 1 else 's'} will be tried again.")
+
+    def cancel(self, *, ids: Sequence[UUID], **_options: Any) -> None:
+        number = outbox.cancel(_chosen(ids), "An operator cancelled it.")
+        self.stdout.write(f"{number} mail{'' if number == 1 else 's'} will not be sent.")
+
+    def test(self, *, address: str, **_options: Any) -> None:
+        try:
+            trial.send(address)
+        except trial.Failed as reason:
+            raise CommandError(str(reason)) from reason
+        self.stdout.write("The mail was taken. If it does not come in, look at the spam folder, SPF, DKIM and DMARC.")
 
     def preview(self, *, kind: str, locale: str, is_html: bool, **_options: Any) -> None:
         for content in mails.previews(kind, locale):
