@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
@@ -20,6 +21,8 @@ class ApiView(APIView):
             self.http_method_not_allowed(request)
         take_in(request)
         super().initial(request, *args, **kwargs)
+        if request.method not in SAFE_METHODS:
+            request.data  # noqa: B018 - nothing is done for a body that nobody understands, needed or not
 
 
 class OpenView(ApiView):

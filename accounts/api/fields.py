@@ -15,7 +15,17 @@ LOCALES = [("en", "English"), ("es", "Español")]
 TOKEN_LENGTH = 1024
 
 
-class AddressField(serializers.CharField):
+class TextField(serializers.CharField):
+    """Text as it was sent: REST framework would make some of a number, too, and a password of 007 would be 7."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        text: str = super().to_internal_value(data)
+        return text
+
+
+class AddressField(TextField):
     """A mail address as its owner writes it."""
 
     default_error_messages = {"invalid": _("Enter a valid email address.")}  # noqa: RUF012
@@ -32,7 +42,7 @@ class AddressField(serializers.CharField):
         return address
 
 
-class PasswordField(serializers.CharField):
+class PasswordField(TextField):
     """A password, to the letter: spaces at its ends belong to it."""
 
     def __init__(self, **options: Any) -> None:
@@ -46,14 +56,14 @@ class NewPasswordField(PasswordField):
         super().__init__(max_length=MAX_LENGTH, **options)
 
 
-class TokenField(serializers.CharField):
+class TokenField(TextField):
     """A token as it was handed out."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=TOKEN_LENGTH, write_only=True, **options)
 
 
-class FullNameField(serializers.CharField):
+class FullNameField(TextField):
     def __init__(self, **options: Any) -> None:
         options |= {"max_length": names.MAX_LENGTH, "validators": [names.validate]}
         super().__init__(allow_blank=True, required=False, **options)
@@ -95,7 +105,7 @@ class RoleField(serializers.SlugRelatedField[Role]):
         super().__init__(slug_field="name", queryset=Role.objects.all(), **options)
 
 
-class PermissionField(serializers.CharField):
+class PermissionField(TextField):
     """A permission of ours or of the operator's own applications."""
 
     def __init__(self, **options: Any) -> None:

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts import access_tokens, login, sessions
 from accounts.access_tokens import SessionJWTAuthentication
 from accounts.api.base import ApiView, OpenView, SignedIn, read
-from accounts.api.fields import PasswordField, TokenField
+from accounts.api.fields import PasswordField, TextField, TokenField
 from accounts.api.outputs import SignInSerializer, TokensSerializer, UserSerializer
 from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
 from accounts.errors import NotAuthenticated
@@ -20,7 +20,7 @@ TOKENS_EXAMPLE = {"access": "eyJhbGciOiJFUzI1NiIs…", "refresh": "AQGTiPF8…",
 
 
 class LoginInput(serializers.Serializer[Any]):
-    email = serializers.CharField(max_length=254)
+    email = TextField(max_length=254)
     password = PasswordField(max_length=1024)
 
 
@@ -58,7 +58,7 @@ class RefreshView(OpenView):
 
 
 class VerifyInput(serializers.Serializer[Any]):
-    token = serializers.CharField(max_length=16 * 1024, write_only=True)
+    token = TextField(max_length=16 * 1024, write_only=True)
 
 
 class VerifyView(OpenView):

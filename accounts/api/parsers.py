@@ -25,11 +25,11 @@ def take_in(request: Request) -> None:
 
     Whoever sends it slowly is thus judged by what they may do when it has arrived, not by what they could before.
     """
-    if int(request.META.get("CONTENT_LENGTH") or 0) > BODY_BYTES:
-        raise PayloadTooLarge
     try:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > BODY_BYTES:
+            raise PayloadTooLarge
         request.body  # noqa: B018 - Django keeps it for whoever reads it next
-    except UnreadablePostError as fault:
+    except (UnreadablePostError, ValueError) as fault:
         raise ParseError(_("The body did not arrive.")) from fault
 
 
@@ -46,6 +46,9 @@ class StrictJSONParser(BaseParser):
             document = json.loads(
                 body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float
             )
+            json.dumps(
+                document, ensure_ascii=False
+            ).encode()  # half a surrogate pair can be neither stored nor answered
         except (ValueError, RecursionError) as fault:
             raise ParseError(_("The body is not valid JSON.")) from fault
         if _is_deeper(document, DEPTH):

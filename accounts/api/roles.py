@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from accounts import role_changes
 from accounts.api.base import SignedIn, read
-from accounts.api.fields import PermissionField
+from accounts.api.fields import PermissionField, TextField
 from accounts.api.outputs import RoleSerializer
 from accounts.api.people import Listing
 from accounts.api.schema import SIGNED_IN, operation
@@ -21,8 +21,8 @@ ANSWER = {**EXAMPLE, "is_builtin": False}
 
 
 class RoleInput(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=NAME_LENGTH, validators=[validate_name])
-    description = serializers.CharField(max_length=250, required=False, allow_blank=True)
+    name = TextField(max_length=NAME_LENGTH, validators=[validate_name])
+    description = TextField(max_length=250, required=False, allow_blank=True)
     permissions = serializers.ListField(child=PermissionField(), max_length=PERMISSIONS_PER_ROLE, required=False)
 
 

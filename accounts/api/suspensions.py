@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from accounts import suspension, users
 from accounts.api.base import SignedIn, read
+from accounts.api.fields import TextField
 from accounts.api.outputs import UserSerializer
 from accounts.api.people import OfPeople
 from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
@@ -18,7 +19,7 @@ EXAMPLE = {"reason": "Chargeback", "until": "2030-01-31T12:00:00Z"}
 
 
 class SuspendInput(serializers.Serializer[Any]):
-    reason = serializers.CharField(max_length=250, required=False, allow_blank=True)
+    reason = TextField(max_length=250, required=False, allow_blank=True)
     until = serializers.DateTimeField(required=False, allow_null=True, help_text="When they are let in again.")
 
 

@@ -1,0 +1,102 @@
+"""Every route of the service and its verbs, as the URLconf has them, with a body that each operation takes."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import SchemaGenerator
+
+ANA_ID = "0198c0de-0000-7000-8000-000000000001"
+SESSION_ID = "0198c0de-0000-7000-8000-000000000002"
+PLACES = {"pk": ANA_ID, "id": ANA_ID, "session_id": SESSION_ID, "name": "support", "format": "json"}
+UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
+VERBS = ("GET", "HEAD", "OPTIONS", *UNSAFE)
+
+
+class Route(NamedTuple):
+    path: str
+    verbs: frozenset[str]
+
+    def __str__(self) -> str:
+        return self.path.removeprefix("/api/v1/").replace(ANA_ID, "ana").replace(SESSION_ID, "session")
+
+
+class Operation(NamedTuple):
+    """A verb of a route; `body` is an example of what it takes, `fields` describes each part, `required` names some."""
+
+    verb: str
+    path: str
+    body: dict[str, Any]
+    fields: dict[str, Any]
+    required: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {Route(self.path, frozenset())}"
+
+
+@cache
+def routes(prefix: str = "/api/v1/") -> list[Route]:
+    """What is served below the prefix, with people, sessions and roles put into the paths."""
+    return sorted(route for route in _walk(get_resolver().url_patterns, "/") if route.path.startswith(prefix))
+
+
+@cache
+def operations(*verbs: str) -> list[Operation]:
+    """Those of the API with one of the verbs."""
+    described = _described()
+    return [
+        Operation(verb, route.path, *described[verb, route.path])
+        for route in routes()
+        for verb in verbs
+        if verb in route.verbs
+    ]
+
+
+def _walk(patterns: list[URLPattern | URLResolver], before: str) -> Iterator[Route]:
+    for pattern in patterns:
+        path = before + _filled(str(pattern.pattern))
+        if isinstance(pattern, URLResolver):
+            yield from _walk(pattern.url_patterns, path)
+        else:
+            yield Route(path, frozenset(_verbs(pattern.callback)))
+
+
+def _filled(pattern: str) -> str:
+    path = re.sub(r"\(\?P<(\w+)>(?:\[[^]]*\]\+|[^)]*)\)", lambda match: PLACES.get(match[1], "x"), pattern)
+    path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match: PLACES.get(match[1], "x"), path)
+    return path.removeprefix("^").removesuffix("$").removesuffix("\\Z").replace("/?", "/")
+
+
+def _verbs(view: Callable[..., Any]) -> Iterator[str]:
+    served: Any = getattr(view, "actions", None) or getattr(view, "cls", getattr(view, "view_class", None))
+    for verb in ("GET", *UNSAFE):
+        if verb.lower() in served if isinstance(served, dict) else hasattr(served, verb.lower()):
+            yield from ("GET", "HEAD") if verb == "GET" else (verb,)
+
+
+@cache
+def _described() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any], frozenset[str]]]:
+    """The example body, the fields and the required ones of each operation, as the service describes itself."""
+    schema: Any = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    found = {}
+    for template, verbs in schema["paths"].items():
+        path = re.sub(r"{(\w+)}", lambda match: PLACES[match[1]], template)
+        for verb, operation in verbs.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            shape = _resolved(content.get("schema", {}), schema)
+            examples = [example["value"] for example in content.get("examples", {}).values()]
+            found[verb.upper(), path] = (
+                examples[0] if examples else {},
+                shape.get("properties", {}),
+                frozenset(shape.get("required", [])),
+            )
+    return found
+
+
+def _resolved(part: dict[str, Any], schema: Any) -> dict[str, Any]:
+    if "$ref" not in part:
+        return part
+    resolved: dict[str, Any] = schema["components"]["schemas"][part["$ref"].rpartition("/")[2]]
+    return resolved

@@ -1,0 +1,231 @@
+"""Whatever is sent to whichever path: a body that cannot be taken is refused, and changes nothing."""
+
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.apps import apps
+from rest_framework.test import APIClient
+
+from accounts import access_tokens, login
+from accounts.models import OneTimeToken, Role, Session, User
+from accounts.models.identifiers import new_id
+from accounts.tokens import Purpose, issue
+from notifications.models import OutboxMail
+from tests.api.routes import ANA_ID, SESSION_ID, UNSAFE, Operation, operations
+from tests.conftest import PASSWORD, refused
+
+JSON = "application/json"
+MALFORMED: dict[str, bytes] = {
+    "no JSON": b"hello",
+    "half an object": b'{"email": "a',
+    "two objects": b"{}{}",
+    "a trailing comma": b'{"a": 1,}',
+    "single quotes": b"{'a': 1}",
+    "a comment": b"{} // x",
+    "a bare key": b"{a: 1}",
+    "not a number": b'{"a": NaN}',
+    "an infinite number": b'{"a": -Infinity}',
+    "a number out of range": b'{"a": 1e999}',
+    "a number of 5000 digits": b'{"a": ' + b"9" * 5000 + b"}",
+    "a key given twice": b'{"email": "a@example.com", "email": "b@example.com"}',
+    "a key given twice within": b'{"metadata": {"a": 1, "a": 2}}',
+    "a key given twice in two spellings": b'{"email": "a@example.com", "\\u0065mail": "b@example.com"}',
+    "arrays 900 deep": b"[" * 900 + b"]" * 900,
+    "objects 900 deep": b'{"a":' * 900 + b"1" + b"}" * 900,
+    "arrays 30000 deep": b"[" * 30000 + b"]" * 30000,
+    "an open array 60000 deep": b"[" * 60000,
+    "objects 900 deep in a field": b'{"metadata":' + b'{"a":' * 900 + b"1" + b"}" * 901,
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "UTF-16": "{}".encode("utf-16"),
+    "invalid UTF-8": b'{"email": "\xff\xfe"}',
+    "an overlong NUL": b'{"email": "\xc0\x80"}',
+    "a raw surrogate": b'{"email": "\xed\xa0\x80"}',
+    "half a surrogate pair": b'{"email": "\\ud800"}',
+    "the other half": b'{"email": ["a\\udfffb"]}',
+    "half a surrogate pair in a key": b'{"a": {"\\ud800": 1}}',
+    "a raw NUL": b'{"email": "a\x00b"}',
+    "a raw newline": b'{"email": "a\nb"}',
+    "nothing but NULs": b"\0" * 100,
+    "gzip": gzip.compress(b"{}"),
+    "only spaces": b"   ",
+}
+OF_ANOTHER_TYPE: dict[str, bytes] = {
+    "application/x-www-form-urlencoded": b"email=ana%40example.com&full_name=x",
+    "multipart/form-data; boundary=x": b'--x\r\nContent-Disposition: form-data; name="full_name"\r\n\r\ny\r\n--x--\r\n',
+    "multipart/form-data": b"x",
+    "text/plain": b"{}",
+    "text/html": b"<p>",
+    "application/xml": b"<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><a>&b;</a>",
+    "application/octet-stream": b"{}",
+    "application/jsonp": b"{}",
+    "application/json5": b"{}",
+    "json": b"{}",
+    "x" * 500: b"{}",
+    "application/\x00json": b"{}",
+}
+NO_OBJECT = [b"[]", b'[{"email": "ana@example.com"}]', b'"text"', b"1", b"true", b"null", b"1.5", b'""']
+NO_TEXT: list[Any] = ["\0", "a\0b"]
+WRONG: dict[str, list[Any]] = {
+    "string": [[], ["a"], {}, {"a": "b"}, True, False, 7, 1.5, *NO_TEXT],
+    "boolean": [[], {}, "perhaps", 7, *NO_TEXT],
+    "object": [[], "text", 7, True, {"a": "\0"}, {"\0": 1}, {"a": "x" * 17_000}],
+    "array": [{}, "text", 7, True, [[]], [{}], [7], [None], *([text] for text in NO_TEXT)],
+    "choice": [[], {}, 7, True, "xx", *NO_TEXT],
+}
+
+
+@pytest.fixture
+def client(root: User, person: Callable[..., User], role: Callable[..., Role]) -> APIClient:
+    """root's, in a world where every operation has something to change; everything they have is ana's too."""
+    role("support", "users.view")
+    ana = person("ana", id=ANA_ID)
+    Session.objects.filter(pk=login.open_session(ana)[0].pk).update(id=SESSION_ID)
+    issue(ana, Purpose.PASSWORD_RESET, request=new_id(), email=ana.email)
+    OutboxMail.objects.all().delete()
+    return APIClient()
+
+
+@pytest.fixture
+def send(client: APIClient, root: User) -> Callable[..., Any]:
+    """Sends a body as root: send(operation, b"{}", content_type)."""
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_tokens.issue(login.open_session(root)[0])}")
+
+    def send(operation: Operation, body: bytes, content_type: str = JSON) -> Any:
+        return generic(client, operation.verb, operation.path, body, content_type)
+
+    return send
+
+
+def generic(client: Any, verb: str, path: str, body: bytes, content_type: str = JSON) -> Any:
+    return client.generic(verb, path, body, content_type)
+
+
+def log_in(client: APIClient, body: bytes, content_type: str = JSON) -> Any:
+    return generic(client, "POST", "/api/v1/auth/login/", body, content_type)
+
+
+def everything() -> dict[str, list[dict[str, Any]]]:
+    """All that is stored."""
+    models = [*apps.get_app_config("accounts").get_models(), OutboxMail]
+    return {model.__name__: list(model.objects.order_by("pk").values()) for model in models}  # type: ignore[attr-defined]
+
+
+def problem(answer: Any) -> dict[str, Any]:
+    """The document of a refusal that is the client's fault."""
+    assert 400 <= answer.status_code < 500, (answer.status_code, answer.content)
+    return refused(answer, answer.status_code, answer.json()["code"])
+
+
+@pytest.mark.parametrize("operation", operations(*UNSAFE), ids=str)
+def test_what_is_no_json_is_refused(operation: Operation, send: Callable[..., Any]) -> None:
+    before = everything()
+    for name, body in MALFORMED.items():
+        assert send(operation, body).status_code == 400, name
+        refused(send(operation, body), 400, "parse_error")
+    assert everything() == before
+
+
+@pytest.mark.parametrize("operation", operations(*UNSAFE), ids=str)
+def test_what_is_of_another_type_is_refused(operation: Operation, send: Callable[..., Any]) -> None:
+    before = everything()
+    for content_type, body in OF_ANOTHER_TYPE.items():
+        refused(send(operation, body, content_type), 415, "unsupported_media_type")
+    assert everything() == before
+
+
+@pytest.mark.parametrize("operation", operations(*UNSAFE), ids=str)
+def test_what_is_too_large_is_refused(operation: Operation, send: Callable[..., Any]) -> None:
+    before = everything()
+    three_megabytes = b'{"full_name": "' + b"x" * 3 * 1024 * 1024 + b'"}'
+    refused(send(operation, three_megabytes), 413, "payload_too_large")
+    refused(send(operation, b"[" * (64 * 1024 + 1)), 413, "payload_too_large")
+    refused(send(operation, b"a=" + b"b" * 100_000, "application/x-www-form-urlencoded"), 413, "payload_too_large")
+    assert everything() == before
+
+
+@pytest.mark.parametrize("operation", [one for one in operations(*UNSAFE) if one.fields], ids=str)
+def test_what_is_no_object_is_refused(operation: Operation, send: Callable[..., Any]) -> None:
+    before = everything()
+    for body in NO_OBJECT:
+        (fault,) = refused(send(operation, body), 400, "validation_error")["errors"]
+        assert fault["field"] is None
+    assert everything() == before
+
+
+@pytest.mark.parametrize("operation", [one for one in operations(*UNSAFE) if one.fields], ids=str)
+def test_no_field_takes_a_value_of_another_kind(operation: Operation, send: Callable[..., Any]) -> None:
+    before = everything()
+    for field, description in operation.fields.items():
+        for value in WRONG[kind(description)]:
+            body = json.dumps(operation.body | {field: value}).encode()
+            faults = refused(send(operation, body), 400, "validation_error")["errors"]
+            assert {fault["field"].split(".")[0] for fault in faults} == {field}, (field, value)
+    assert everything() == before
+
+
+def kind(description: dict[str, Any]) -> str:
+    kind: str | list[str] = description.get("type", "choice")
+    return kind if isinstance(kind, str) else kind[0]
+
+
+@pytest.mark.parametrize("operation", [one for one in operations(*UNSAFE) if one.required], ids=str)
+def test_a_required_field_may_be_neither_missing_nor_empty(operation: Operation, send: Callable[..., Any]) -> None:
+    before = everything()
+    for body in (b"{}", b""):
+        faults = refused(send(operation, body), 400, "validation_error")["errors"]
+        assert {(fault["field"], fault["code"]) for fault in faults} == {
+            (name, "required") for name in operation.required
+        }
+    for name in operation.required:
+        for nothing in ("", None):
+            body = json.dumps(operation.body | {name: nothing}).encode()
+            (fault,) = refused(send(operation, body), 400, "validation_error")["errors"]
+            assert fault["field"] == name
+    assert everything() == before
+
+
+@pytest.mark.parametrize("length", ["-1", "abc", "1e3", "٣", "0x10", " ", "9" * 30])
+def test_a_length_that_is_none_makes_no_trouble(client: APIClient, length: str) -> None:
+    answer = client.post("/api/v1/auth/login/", {"email": "x", "password": "y"}, "json", CONTENT_LENGTH=length)
+    assert problem(answer)["status"] in {400, 413}
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_json_may_be_named_in_several_ways(client: APIClient, content_type: str) -> None:
+    body = json.dumps({"email": "ana@example.com", "password": PASSWORD}).encode()
+    assert log_in(client, body, content_type).status_code == 200
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "latin-1", "nonsense", "", "utf-8; utf-7"])
+def test_json_is_utf8_whatever_a_charset_says(client: APIClient, charset: str) -> None:
+    body = json.dumps({"email": "ana@example.com", "password": PASSWORD, "full_name": "ñ"}, ensure_ascii=False)
+    content_type = f"application/json; charset={charset}"
+    answer = log_in(client, body.encode(), content_type)
+    assert answer.status_code == 200
+    refused(log_in(client, body.encode("utf-16"), content_type), 400, "parse_error")
+
+
+def test_the_largest_body_is_64_kib(client: APIClient) -> None:
+    def padded(size: int) -> bytes:
+        body = json.dumps({"email": "ana@example.com", "password": PASSWORD, "unknown": ""}).encode()
+        return body[:-2] + b"x" * (size - len(body)) + b'"}'
+
+    assert len(padded(64 * 1024)) == 64 * 1024
+    assert log_in(client, padded(64 * 1024)).status_code == 200
+    refused(log_in(client, padded(64 * 1024 + 1)), 413, "payload_too_large")
+
+
+def test_a_number_that_is_large_and_a_number_is_one(client: APIClient) -> None:
+    body = b'{"email": "ana@example.com", "password": "x", "unknown": [1e300, 12345678901234567890, -0]}'
+    refused(log_in(client, body), 401, "invalid_credentials")
+
+
+def test_who_is_not_signed_in_learns_nothing_else(client: APIClient) -> None:
+    before = everything()
+    for body in (b"hello", b"{}", b"[" * 900):
+        refused(generic(client, "PATCH", "/api/v1/users/me/", body), 401, "not_authenticated")
+    assert everything() == before
+    assert OneTimeToken.objects.exists()
