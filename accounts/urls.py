@@ -2,7 +2,8 @@
 
 from django.urls import path, re_path
 
-from accounts import jwks, pages
+from accounts import pages
+from accounts.api import jwks
 
 # A final slash is what some people add and some mail programs too: it does no harm.
 urlpatterns = [

@@ -33,7 +33,7 @@ notifications
     models  rendering
 accounts
     apps  urls
-    api  admin  pages  jwks  backends  checks  management
+    api  admin  pages  backends  checks  management
     transfer
     registration  login  passwords  addresses_change  users  role_changes  personal_data
     filters

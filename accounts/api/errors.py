@@ -9,7 +9,6 @@ from django.utils.translation import gettext_lazy as _
 from drf_standardized_errors.formatter import flatten_errors
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions
-from rest_framework.response import Response
 
 from accounts import origin
 from accounts.errors import AccountError, InvalidInput
@@ -62,8 +61,9 @@ class ProblemHandler(ExceptionHandler):
         code = "server_error" if exc.status_code >= 500 else str(exc.get_codes())
         return problem(code, exc.status_code, detail=str(DETAILS.get(code, exc.detail)))
 
-    def get_response(self, exc: exceptions.APIException, data: dict[str, Any]) -> Response:
-        return Response(data, exc.status_code, headers=self.get_headers(exc), content_type=CONTENT_TYPE)
+    def get_response(self, exc: exceptions.APIException, data: dict[str, Any]) -> HttpResponse:  # type: ignore[override]
+        """Not one that REST framework renders: a view that answers in YAML or HTML refuses in JSON."""
+        return _answer(data, self.get_headers(exc))
 
     def get_headers(self, exc: exceptions.APIException) -> dict[str, str]:
         headers: dict[str, str] = super().get_headers(exc)
@@ -74,7 +74,7 @@ class ProblemHandler(ExceptionHandler):
         return headers
 
 
-def handle(exc: Exception, context: Any) -> Response | None:
+def handle(exc: Exception, context: Any) -> HttpResponse | None:
     """REST framework's EXCEPTION_HANDLER."""
     return ProblemHandler(exc, context).run()
 
@@ -96,8 +96,12 @@ def problem(
 
 def problem_response(code: str, status: int, detail: str = "") -> HttpResponse:
     """The document as an answer of Django, for what REST framework never sees."""
-    body = json.dumps(problem(code, status, detail=detail), ensure_ascii=False)
-    return HttpResponse(body, content_type=CONTENT_TYPE, status=status)
+    return _answer(problem(code, status, detail=detail))
+
+
+def _answer(document: dict[str, Any], headers: dict[str, str] | None = None) -> HttpResponse:
+    body = json.dumps(document, ensure_ascii=False)
+    return HttpResponse(body, content_type=CONTENT_TYPE, status=document["status"], headers=headers)
 
 
 def _faults(error: AccountError) -> list[dict[str, Any]] | None:
