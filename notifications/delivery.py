@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
 from accounts.addresses import deliverable
-from notifications import mail_server, mails, outbox
+from notifications import mail_server, mails, metrics, outbox
 from notifications.mail_folder import KIND_HEADER
 from notifications.models import OutboxMail
 
@@ -30,20 +30,24 @@ def deliver(mail_id: UUID) -> None:
         mail_server.send(message(mail, content))
     except mails.NotWanted as reason:
         outbox.settle_cancelled(mail, str(reason))
+        metrics.count_try(mail, "cancelled")
         log.info("mail %s (%s) is not wanted any more: %s", mail.pk, mail.kind, reason)
     except mail_server.NotSent as fault:
         _settle_not_sent(mail, without_secrets(str(fault)), is_final=fault.is_final)
     except Exception as fault:
         outbox.postpone(mail, type(fault).__name__)  # not its text, which could quote the mail
+        metrics.count_try(mail, "postponed")
         raise
     else:
         outbox.settle_sent(mail)
+        metrics.count_sent(mail)
         log.info("mail %s (%s) was sent, try %d", mail.pk, mail.kind, mail.attempts)
 
 
 def _settle_not_sent(mail: OutboxMail, reason: str, *, is_final: bool) -> None:
     settle = outbox.settle_failed if is_final else outbox.postpone
     settle(mail, reason)
+    metrics.count_try(mail, "failed" if is_final else "postponed")
     log.warning("mail %s (%s) was not sent, try %d: %s", mail.pk, mail.kind, mail.attempts, reason)
 
 

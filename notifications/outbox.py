@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import get_language, get_supported_language_variant
 
@@ -25,6 +25,13 @@ FIRST_PAUSE = timedelta(seconds=40)  # doubled after each try: the twelfth comes
 KEEP_SETTLED = timedelta(days=30)
 KEEP_FAILED = timedelta(days=90)
 PRUNED_AT_ONCE = 500  # in one transaction, which on SQLite keeps everybody else from writing
+
+
+class Backlog(NamedTuple):
+    """How many mails there are of each state, and for how long the oldest of those that are not settled is owed."""
+
+    numbers: dict[str, int]
+    oldest: timedelta
 
 
 class Due(NamedTuple):
@@ -92,6 +99,14 @@ def due(limit: int) -> list[Due]:
     rows = owed.order_by("-queue", "next_attempt_at").values_list("pk", "queue", "lease_until")
     more = rows[: limit - len(found)]
     return found + [Due(mail_id, queue, is_overdue=lease is not None) for mail_id, queue, lease in more]
+
+
+def backlog() -> Backlog:
+    """Read from an index alone."""
+    states = OutboxMail.objects.order_by().values_list("state")
+    oldest = OutboxMail.objects.filter(state__in=[State.OWED, State.SENDING]).aggregate(at=Min("created_at"))["at"]
+    age = timezone.now() - oldest if oldest else timedelta()
+    return Backlog(dict.fromkeys(State.values, 0) | dict(states.annotate(Count("pk"))), age)
 
 
 @transaction.atomic

@@ -29,7 +29,7 @@ notifications
     publisher  crew
     tasks  doorbell
     delivery
-    mails  outbox  mail_server  mail_folder  trial
+    mails  outbox  mail_server  mail_folder  trial  metrics
     models  rendering
 accounts
     apps  urls

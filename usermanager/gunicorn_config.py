@@ -7,9 +7,13 @@ from typing import Any
 
 from django.conf import settings
 
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usermanager.settings")
 # The client of Prometheus reads this when a worker imports it: each process then counts in a file of its own.
-os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="usermanager-metrics-"))
+# `serve` gives one to all of its processes.
+own_metrics = None if METRICS_FOLDER in os.environ else tempfile.mkdtemp(prefix="usermanager-metrics-")
+os.environ.setdefault(METRICS_FOLDER, own_metrics or "")
 
 bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
 workers = settings.WEB_WORKERS
@@ -31,4 +35,5 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    if own_metrics:
+        shutil.rmtree(own_metrics, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Tells a load balancer whether this process lives and whether it can do its work."""
 
 import time
+from datetime import timedelta
 from functools import cache, lru_cache
 
 import kombu
@@ -15,10 +16,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.errors import CONTENT_TYPE, problem
+from notifications import outbox
 
 RETRY_SECONDS = 5
 BROKER_TIMEOUT_SECONDS = 0.5
 BROKER_PERIOD_SECONDS = 10
+LATE_AFTER = timedelta(minutes=10)
 
 
 class Live(APIView):
@@ -33,14 +36,17 @@ class Live(APIView):
 
 
 class Ready(APIView):
-    """The database answers and has the tables of this version. A broker that is down only delays what it carries."""
+    """The database answers and has the tables of this version.
+
+    A broker that is down and mails that are late are named, and no reason to send people elsewhere.
+    """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     schema = None
 
     def get(self, request: Request) -> Response:
-        checks = {"database": database(), "migrations": migrations(), "broker": broker()}
+        checks = {"database": database(), "migrations": migrations(), "broker": broker(), "outbox": mails()}
         faults = [name for name in ("database", "migrations") if checks[name] != "ok"]
         if not faults:
             return Response({"status": "ok", **checks})
@@ -72,6 +78,14 @@ def broker() -> str:
     if not settings.CELERY_BROKER_URL:
         return "none"
     return _broker_in(int(time.monotonic() / BROKER_PERIOD_SECONDS))
+
+
+def mails() -> str:
+    """Whether all that is owed goes out within some minutes."""
+    try:
+        return "late" if outbox.backlog().oldest > LATE_AFTER else "ok"
+    except Error:
+        return "unknown"
 
 
 class PendingMigrations(Exception):

@@ -1,18 +1,23 @@
 """Counts the requests, and shows the counts to the addresses that may see them (METRICS_ALLOWED)."""
 
 import os
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from django.conf import settings
+from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts import origin
+from notifications import outbox
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -29,8 +34,24 @@ def observe(request: HttpRequest, status: int, seconds: float) -> None:
     request_seconds.labels(method, route).observe(seconds)
 
 
+class OutboxCollector(Collector):
+    """What the database says of the mails, which is right for all processes of all hosts."""
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            backlog = outbox.backlog()
+        except Error:
+            return  # what the processes counted is shown all the same
+        mails = GaugeMetricFamily("mails", "Mails in the outbox.", labels=["state"])
+        for state, number in backlog.numbers.items():
+            mails.add_metric([state], number)
+        yield mails
+        age = backlog.oldest.total_seconds()
+        yield GaugeMetricFamily("mails_oldest_owed_seconds", "Age of the oldest mail that is owed.", value=age)
+
+
 class Metrics(APIView):
-    """All counts in Prometheus' text format; those of every worker process where there are several."""
+    """All counts in Prometheus' text format: of web server, relay and worker where `serve` runs them."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -39,7 +60,9 @@ class Metrics(APIView):
     def get(self, request: Request) -> HttpResponse:
         if not _may_see(request):
             raise PermissionDenied
-        return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
+        counted, stored = _registry(), CollectorRegistry()
+        stored.register(OutboxCollector())
+        return HttpResponse(generate_latest(counted) + generate_latest(stored), content_type=CONTENT_TYPE_LATEST)
 
 
 def _may_see(request: Request) -> bool:

@@ -1,10 +1,16 @@
 """What a load balancer and Prometheus learn."""
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
+from notifications import delivery, outbox
+from notifications.models import OutboxMail, State
 from tests.conftest import refused
 from usermanager import health
 
@@ -24,7 +30,7 @@ def test_a_process_that_answers_lives(client: Client) -> None:
 def test_it_is_ready_with_its_tables_and_without_a_broker(client: Client) -> None:
     answer = client.get("/health/ready/")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "database": "ok", "migrations": "ok", "broker": "none"}
+    assert answer.json() == {"status": "ok", "database": "ok", "migrations": "ok", "broker": "none", "outbox": "ok"}
 
 
 def test_a_probe_may_name_any_host(client: Client) -> None:
@@ -58,6 +64,31 @@ def test_a_broker_that_is_down_is_reported_and_decides_nothing(client: Client, s
 def test_a_broker_that_answers_is_reported(client: Client, settings: Settings) -> None:
     settings.CELERY_BROKER_URL = "amqp://guest:guest@127.0.0.1:5672//"
     assert client.get("/health/ready/").json()["broker"] == "ok"
+
+
+def owe() -> OutboxMail:
+    return outbox.put("already_registered", email="ana@example.com")
+
+
+def test_mails_that_are_late_are_named_and_decide_nothing(client: Client) -> None:
+    mail = owe()
+    OutboxMail.objects.update(created_at=timezone.now() - timedelta(minutes=11))
+    answer = client.get("/health/ready/")
+    assert (answer.status_code, answer.json()["outbox"]) == (200, "late")
+    outbox.settle_sent(outbox.claim(mail.pk) or mail)
+    assert client.get("/health/ready/").json()["outbox"] == "ok"
+
+
+def test_the_outbox_is_shown_as_it_is(client: Client) -> None:
+    sent, _owed = owe(), owe()
+    delivery.deliver(sent.pk)
+    OutboxMail.objects.filter(state=State.OWED).update(created_at=timezone.now() - timedelta(seconds=90))
+    text = client.get("/metrics").content.decode()
+    assert 'mails{state="owed"} 1.0' in text
+    assert 'mails{state="sent"} 0.0' in text
+    assert 'mails{state="cancelled"} 1.0' in text
+    assert re.search(r"^mails_oldest_owed_seconds 9\d\.", text, re.MULTILINE)
+    assert 'mail_tries_total{kind="already_registered",outcome="cancelled"}' in text
 
 
 def test_requests_are_counted_by_route(client: Client) -> None:

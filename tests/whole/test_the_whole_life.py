@@ -36,6 +36,9 @@ class Product:
         assert answer.status_code == status, (path, answer.status_code, answer.text)
         return answer.json() if answer.content else None
 
+    def metrics(self) -> str:
+        return requests.get(f"{self.url}/metrics", timeout=10).text
+
     def log_in(self, email: str, password: str) -> dict[str, Any]:
         tokens: dict[str, Any] = self.must(200, "POST", "auth/login/", email=email, password=password)
         return tokens
@@ -104,6 +107,16 @@ def test_an_invited_person_comes_in(product: Product, office: PostOffice) -> Non
     token = office.token_to("dora@example.com", "accept-invitation")
     product.must(204, "POST", "auth/invitation/accept/", token=token, password=FIRST)
     assert product.log_in("dora@example.com", FIRST)["user"]["email_verified"] is True
+
+
+@pytest.mark.process
+def test_what_all_processes_counted_is_shown_together(product: Product, office: PostOffice) -> None:
+    product.must(201, "POST", "auth/register/", email=ANA, password=FIRST)
+    office.mail_to(ANA)
+    eventually(lambda: 'mail_tries_total{kind="welcome",outcome="sent"} 1.0' in product.metrics())
+    assert "mail_delivery_seconds_count 1.0" in product.metrics()
+    assert 'http_requests_total{method="POST",route="/api/v1/auth/register/",status="201"} 1.0' in product.metrics()
+    assert 'mails{state="sent"} 1.0' in product.metrics()
 
 
 def _another_service_checks(access: str, user_id: str, product: Product) -> None:

@@ -2,7 +2,9 @@
 
 import errno
 import ipaddress
+import os
 import socket
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +26,8 @@ class Command(ExampleCommand):
     example = "serve"
 
     def handle(self, *arguments: Any, **options: Any) -> None:
-        with _listen() as listener:
+        with _listen() as listener, TemporaryDirectory(prefix="usermanager-metrics-") as metrics:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # in which all processes count, and a web process adds up
             password = prepare()
             supervisor = Supervisor(list(children(listener)), settings.BASE_DIR)
             try:
