@@ -3,10 +3,13 @@
 A filter refuses what it does not understand, instead of leaving it out.
 """
 
+from datetime import UTC
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
+from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
@@ -27,9 +30,21 @@ class FlagFilter(filters.TypedChoiceFilter):
         super().__init__(choices=choices, coerce=lambda text: text == "true", **options)
 
 
+class TimeField(IsoDateTimeField):
+    def clean(self, value: Any) -> Any:
+        """Refuses what UTC has no year for."""
+        moment = super().clean(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError as fault:
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from fault
+
+
 @extend_schema_field(OpenApiTypes.DATETIME)
 class TimeFilter(filters.IsoDateTimeFilter):
     """A time as ISO 8601 writes it, in UTC unless it says otherwise."""
+
+    field_class = TimeField
 
 
 class UserFilter(filters.FilterSet):
