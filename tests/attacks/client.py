@@ -82,7 +82,7 @@ def at_once(address: Address, calls: Iterable[Call]) -> list[Answer]:
         time.sleep(UNTIL_A_THREAD_WAITS_SECONDS if len(raws) > 1 else 0)
         for connection, raw in zip(connections, raws, strict=True):
             connection.sendall(raw[-1:])
-        return [held(read(connection)) for connection in connections]
+        return [held(read(connection, raw)) for connection, raw in zip(connections, raws, strict=True)]
     finally:
         for connection in connections:
             connection.close()
@@ -98,13 +98,14 @@ def held_open(address: Address, call: Call) -> Iterator[Callable[[], Answer]]:
 
         def finish() -> Answer:
             connection.sendall(raw[-1:])
-            return held(read(connection))
+            return held(read(connection, raw))
 
         yield finish
 
 
-def read(connection: socket.socket) -> Answer:
-    response = HTTPResponse(connection)
+def read(connection: socket.socket, raw: bytes) -> Answer:
+    """The answer to what was sent; one to HEAD has no body."""
+    response = HTTPResponse(connection, method=raw.partition(b" ")[0].decode("latin-1"))
     response.begin()
     return Answer(response.status, response.headers, response.read())
 
@@ -113,7 +114,7 @@ def exchange(address: Address, raw: bytes) -> Answer:
     """Sends these very bytes."""
     with socket.create_connection(address, TIMEOUT_SECONDS) as connection:
         connection.sendall(raw)
-        return read(connection)
+        return read(connection, raw)
 
 
 def held(answer: Answer) -> Answer:
@@ -129,7 +130,7 @@ def held(answer: Answer) -> Answer:
         assert not any(word in answer.text for word in INTERNALS), shown
     if answer.status >= 400 and not kind.startswith("text/html"):
         assert kind == "application/problem+json", shown
-        document = answer.json()
+        document = answer.json() if answer.content else dict.fromkeys(PROBLEM) | {"status": answer.status}
         assert set(document) - {"errors"} == PROBLEM, shown
         assert document["status"] == answer.status, shown
     if answer.status == 401:
