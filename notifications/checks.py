@@ -1,6 +1,7 @@
 """Reports a mail template of the operator's that cannot be used, before a mail needs it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -12,29 +13,33 @@ from notifications import mails, rendering
 
 @register("templates")
 def overridden_templates(**_: Any) -> list[CheckMessage]:
+    faults: dict[Path, Exception] = {}
+    if rendering.overrides().is_dir():
+        for path, fault in _broken():
+            faults.setdefault(path, fault)
     return [
         Warning(
-            f"{rendering.overrides() / name} cannot be used: {type(fault).__name__}: {fault}",
-            hint="Mend the file or take it away; until then the mail is made with ours.",
+            f"{path} cannot be used: {type(fault).__name__}: {fault}",
+            hint="Mend the file or take it away; until then the mails are made with ours.",
             id="notifications.W001",
         )
-        for name, fault in _broken()
+        for path, fault in faults.items()
     ]
 
 
-def _broken() -> Iterator[tuple[str, Exception]]:
+def _broken() -> Iterator[tuple[Path, Exception]]:
+    """Every mail is tried, as a file that several share may spoil one whose own files are ours."""
     for language, _label in settings.LANGUAGES:
-        for kind in mails.KINDS:
-            for name in rendering.names(kind, language):
-                if (rendering.overrides() / name).exists():
-                    yield from _faults(kind, language, name)
+        with translation.override(language):
+            for kind in mails.KINDS:
+                for name in rendering.names(kind, language):
+                    yield from _faults(kind, name)
 
 
-def _faults(kind: str, language: str, name: str) -> Iterator[tuple[str, Exception]]:
-    with translation.override(language):
-        for context in mails.sample_contexts(kind):
-            try:
-                rendering.try_out(name, context)
-            except rendering.FAULTS as fault:
-                yield name, fault
-                return
+def _faults(kind: str, name: str) -> Iterator[tuple[Path, Exception]]:
+    for context in mails.sample_contexts(kind):
+        try:
+            rendering.try_out(name, context)
+        except rendering.FAULTS as fault:
+            yield rendering.culprit(name, fault), fault
+            return

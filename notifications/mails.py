@@ -132,6 +132,7 @@ def _context(name: str, email: str, secret: str, data: dict[str, Any]) -> dict[s
         "site": settings.SITE_NAME,
         "home": home,
         "email": email,
+        "forgot": f"{settings.PUBLIC_URL}/forgot-password",
         "link": f"{home}{kind.page}?token={secret}" if secret else "",
         "lifetime": _lifetime(kind.purpose) if kind.purpose else "",
         "at": _moment(data["at"]) if "at" in data else "",
@@ -182,4 +183,5 @@ def _lifetime(purpose: Purpose) -> str:
 
 
 def _moment(text: str) -> str:
-    return f"{date_format(datetime.fromisoformat(text), 'DATETIME_FORMAT')} UTC"
+    moment = datetime.fromisoformat(text)
+    return f"{date_format(moment, 'DATE_FORMAT')}, {moment:%H:%M} UTC"

@@ -51,11 +51,22 @@ def try_out(name: str, context: dict[str, Any]) -> str:
     return _render_with(_engine(overrides()), name, context)
 
 
+def culprit(name: str, fault: Exception) -> Path:
+    """Which file of the operator's is to blame for a fault of this one, as they may share parts.
+
+    Where nobody can say, because a part could not even be read, it is their folder.
+    """
+    named = Path(getattr(fault, "template_debug", {}).get("name", ""))
+    if overrides() in named.parents:
+        return named
+    return overrides() / name if (overrides() / name).exists() else overrides()
+
+
 def _render(name: str, context: dict[str, Any]) -> str:
     try:
         return try_out(name, context)
     except FAULTS as fault:
-        log.error("%s cannot be used (%s); ours is used instead.", overrides() / name, type(fault).__name__)
+        log.error("%s cannot be used (%s); ours is used instead.", culprit(name, fault), type(fault).__name__)
         return _render_with(_engine(None), name, context)
 
 
@@ -74,4 +85,6 @@ def _engine(folder: Path | None) -> Engine:
     """Our files are compiled once; an operator's are read each time, so that a change shows at once."""
     filesystem = "django.template.loaders.filesystem.Loader"
     ours = ("django.template.loaders.cached.Loader", [(filesystem, [OURS])])
-    return Engine(loaders=[ours] if folder is None else [(filesystem, [folder]), ours])
+    if folder is None:
+        return Engine(loaders=[ours])
+    return Engine(loaders=[(filesystem, [folder]), ours], debug=True)  # faults then name the file they are in

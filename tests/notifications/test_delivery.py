@@ -35,7 +35,7 @@ def test_a_mail_arrives_with_text_and_html_and_names_its_row(owe: Owe, ana: User
     mail = post.one()
     assert mail["To"] == "ana@example.com"
     assert mail["From"] == "UserManager <no-reply@localhost>"
-    assert mail["Subject"] == "Reset your password for UserManager"
+    assert mail["Subject"] == "Reset your UserManager password"
     assert mail["Message-ID"] == f"<{settled.pk}@localhost>"
     assert mail["X-Entity-Ref-ID"] == str(settled.pk)
     assert mail["Auto-Submitted"] == "auto-generated"

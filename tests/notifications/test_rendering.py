@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.core.checks import run_checks
+from django.core.management import call_command
 
 from notifications import checks, mails
 
@@ -35,6 +36,59 @@ def test_an_operators_file_may_build_upon_ours(data_dir: Path) -> None:
     for kind in mails.KINDS:
         assert "Acme Inc." in mails.previews(kind, "en")[0].html
     assert run_checks(tags=["templates"]) == []
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_an_operators_base_stands_in_for_ours_in_every_mail(data_dir: Path, language: str) -> None:
+    ours = {kind: mails.previews(kind, language)[0] for kind in mails.KINDS}
+    base = "<html><body><style>h1 { color: teal; }</style><h1>{% block heading %}{% endblock %}</h1>Acme Inc."
+    override(data_dir, "notifications/base.html", base + "{% block content %}{% endblock %}</body></html>")
+    for kind, before in ours.items():
+        (after, *_others) = mails.previews(kind, language)
+        assert "Acme Inc." in after.html
+        assert '<h1 style="color: teal;">' in after.html
+        assert (after.subject, after.text) == (before.subject, before.text)
+    assert checks.overridden_templates() == []
+
+
+def test_an_operators_spanish_mail_may_build_upon_our_base(data_dir: Path) -> None:
+    content = "{% block heading %}Buenas{% endblock %}{% block content %}<p>Entra: {{ link }}</p>{% endblock %}"
+    override(
+        data_dir, "notifications/es/invitation/body.html", f'{{% extends "notifications/es/base.html" %}}{content}'
+    )
+    english, spanish = (mails.previews("invitation", language)[0].html for language in ("en", "es"))
+    assert "Buenas</h1>" in spanish
+    assert "Entra: http://localhost:8000/accept-invitation?token=" in spanish
+    assert '<html lang="es">' in spanish
+    assert "Buenas" not in english
+    assert checks.overridden_templates() == []
+
+
+@pytest.mark.parametrize("name", ["base.html", "es/base.html", "es/button.html", "es/foot.txt"])
+def test_a_broken_part_that_mails_share_is_reported_once_and_ours_is_used(
+    data_dir: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = {kind: mails.previews(kind, "es") for kind in mails.KINDS}
+    override(data_dir, f"notifications/{name}", "{{ site|no_such_filter }}")
+    with caplog.at_level(logging.ERROR):
+        assert {kind: mails.previews(kind, "es") for kind in mails.KINDS} == ours
+    path = str(data_dir / "templates" / "notifications" / name)
+    assert {record.getMessage().split()[0] for record in caplog.records} == {path}
+    (warning,) = checks.overridden_templates()
+    assert path in warning.msg
+
+
+def test_a_shared_part_that_cannot_be_read_is_looked_for_in_the_folder(data_dir: Path) -> None:
+    override(data_dir, "notifications/base.html", b"\xff\xfe not UTF-8")
+    (warning,) = checks.overridden_templates()
+    assert warning.msg.startswith(str(data_dir / "templates"))
+    assert "UnicodeDecodeError" in warning.msg
+
+
+def test_manage_py_check_says_so(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    override(data_dir, BODY, "{% if %}")
+    call_command("check")
+    assert BODY in capsys.readouterr().err
 
 
 def test_html_is_escaped_and_text_is_not(data_dir: Path) -> None:
