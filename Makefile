@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types schema lock secrets
+.PHONY: help run test lint types schema pictures lock secrets
 .NOTPARALLEL:
 
 help: ## what there is
@@ -33,6 +33,10 @@ schema: ## write docs/openapi.yaml anew
 	$(call install,requirements-dev.txt)
 	@mkdir -p docs
 	@ENV_FILE=/dev/null $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+pictures: ## take the pictures of docs/mails/ anew; needs chromium
+	$(call install,requirements-dev.txt)
+	@$(BIN)/uv run --quiet --script docs/mails/screenshots.py
 
 lock: ## choose the versions anew that pyproject.toml allows; ARGS=--upgrade takes the newest
 	$(call install,requirements-dev.txt)

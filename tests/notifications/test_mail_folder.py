@@ -39,7 +39,7 @@ def test_a_mail_is_a_file_that_a_person_can_find_and_read(
 def test_a_spanish_mail_can_be_read_as_it_lies_there(ana: User, owe: Callable[..., OutboxMail], folder: Path) -> None:
     delivery.deliver(owe("password_changed", user=ana, language="es").pk)
     (file,) = folder.iterdir()
-    assert "La contraseña de tu cuenta" in file.read_text()
+    assert "la contraseña de tu cuenta" in file.read_text()
 
 
 def test_the_name_is_safe_whatever_the_address(folder: Path) -> None:
