@@ -67,7 +67,8 @@ class SessionAccessToken(AccessToken):
     def verify(self) -> None:
         """What PyJWT does not check: the kind of the token, and that it was not issued in the future."""
         latest = timezone.now() + keys.CLOCK_SKEW
-        if self["token_type"] != self.token_type or self["iat"] > latest.timestamp():
+        issued_at = self["iat"]
+        if self["token_type"] != self.token_type or type(issued_at) is not int or issued_at > latest.timestamp():
             raise TokenNotValid
 
 

@@ -78,6 +78,14 @@ def read(refresh: str) -> tuple[Session, int]:
     return session, generation
 
 
+def check(refresh: str) -> Session:
+    """The living session of a refresh token that would be exchanged now. Raises TokenNotValid; changes nothing."""
+    session, generation = read(refresh)
+    if generation != session.generation and not _is_in_grace(session, generation):
+        raise TokenNotValid
+    return session
+
+
 def find(session_id: UUID, user_id: UUID) -> Session:
     """The living session of an active user, with user and role: one row for each signed-in request.
 
@@ -126,9 +134,9 @@ def prune() -> int:
     return Session.objects.filter(ended).delete()[0]
 
 
-def has_got_in_from(user: User, ip: str | None) -> bool:
+def has_got_in_from(user_id: UUID, ip: str | None) -> bool:
     """Whether the user logged in from this address within the last 30 days."""
-    recent = Session.objects.filter(user=user, created_at__gt=timezone.now() - TRUST_PERIOD)
+    recent = Session.objects.filter(user=user_id, created_at__gt=timezone.now() - TRUST_PERIOD)
     return recent.filter(ip=ip).exists()
 
 

@@ -47,7 +47,7 @@ accounts
     hashers  foreign_hashers  password_policy
     hashing_gate
     metadata  names  spreadsheets
-    errors  roles  signals  addresses  origin
+    errors  roles  signals  addresses  origin  quotas
 celery_app
 """
 

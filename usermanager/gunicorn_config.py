@@ -18,8 +18,9 @@ os.environ.setdefault(METRICS_FOLDER, own_metrics or "")
 bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
 workers = settings.WEB_WORKERS
 worker_class = "gthread"
-# On top of WEB_THREADS a thread for each login that may hash or wait: those must never hold up the other requests.
-threads = settings.WEB_THREADS + -(-(settings.LOGIN_CONCURRENCY + settings.LOGIN_QUEUE) // workers)
+# On top of WEB_THREADS a thread for each login that may hash or wait, as all of them may wait here: those must never
+# hold up the other requests.
+threads = settings.WEB_THREADS + settings.LOGIN_CONCURRENCY + settings.LOGIN_QUEUE
 graceful_timeout = 25
 limit_request_line = 8190
 forwarded_allow_ips = ""  # what a proxy says is Django's to believe, see TRUSTED_PROXIES

@@ -73,7 +73,7 @@ class VerifyView(OpenView):
     )
     def post(self, request: Request) -> Response:
         token = read(VerifyInput, request)["token"]
-        check = access_tokens.check if "." in token else sessions.read
+        check = access_tokens.check if "." in token else sessions.check
         check(token)
         return Response({})
 
