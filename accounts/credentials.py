@@ -23,10 +23,12 @@ def check(email: str, password: str) -> User:
     Raises InvalidCredentials for an unknown address and a wrong password alike and after the same work; Throttled
     before any work; Overloaded; and after the right password only AccountSuspended and EmailNotVerified.
     """
+    hashers.require_place()
     user = User.objects.with_address(email)
     tries = _tries(email, user)
-    throttling.take(tries)
-    if not _is_right(user, password) or user is None:
+    with throttling.counted(tries):
+        is_right = _is_right(user, password)
+    if not is_right or user is None:
         _refuse(user, InvalidCredentials())
     _uncount(tries)
     if not user.is_active and not suspension.end_if_over(user):
@@ -38,9 +40,11 @@ def check(email: str, password: str) -> User:
 
 def confirm(user: User, current_password: str) -> None:
     """Makes sure that it is still the user who acts. Raises InvalidInput, Throttled, Overloaded."""
+    hashers.require_place()
     tries = _tries(user.email, user)
-    throttling.take(tries)
-    if not user.check_password(current_password):
+    with throttling.counted(tries):
+        is_right = user.check_password(current_password)
+    if not is_right:
         audit.record("password:confirmation_failed", user, actor=user)
         raise _wrong_password()
     _uncount(tries)

@@ -14,6 +14,11 @@ BCRYPT_BYTES = 72
 LEAST_COST = 4
 
 
+def require_place() -> None:
+    """Raises Overloaded when too many hashes wait already; to be asked before anything else is done for one."""
+    gate().require_place()
+
+
 def make(password: str) -> str:
     """The hash to store. It takes a quarter of a second: never call it inside a transaction.
 

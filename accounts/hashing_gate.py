@@ -25,6 +25,8 @@ from accounts.errors import Overloaded
 
 NICENESS = 10
 LOOK_SECONDS = 0.002  # how often whoever is next looks for a core; a hash takes a hundred times as long
+REFUSAL_SECONDS = 0.05
+REFUSED_AT_ONCE = 16  # of a process: each of them keeps a thread of the web server
 T = TypeVar("T")
 
 
@@ -36,6 +38,7 @@ class HashingGate:
         self._next = folder / "next"
         self._cores = [folder / f"core-{number}" for number in range(concurrency)]
         self._places = [folder / f"place-{number}" for number in range(concurrency + queue)]
+        self._refused = threading.BoundedSemaphore(REFUSED_AT_ONCE)
         self._executor = ThreadPoolExecutor(concurrency, "hash", initializer=_lower_priority)
 
     def run(self, compute: Callable[..., T], *arguments: object) -> T:
@@ -48,11 +51,23 @@ class HashingGate:
         """One of the places of those that hash or wait for it. Raises Overloaded when all are taken."""
         place = _lock_one(self._places)
         if place is None:
+            self._slow_down()
             raise Overloaded(retry_after=timedelta(seconds=2))
         try:
             yield
         finally:
             os.close(place)
+
+    def require_place(self) -> None:
+        """Raises Overloaded when nobody else may wait: a flood is refused before it costs anything."""
+        with self.place():
+            pass
+
+    def _slow_down(self) -> None:
+        """Clients that ask again at once would take the cores from the hashes; only so many are held up, though."""
+        if self._refused.acquire(blocking=False):
+            time.sleep(REFUSAL_SECONDS)
+            self._refused.release()
 
     def _compute(self, compute: Callable[..., T], *arguments: object) -> T:
         core = self._wait_for_core()

@@ -17,10 +17,11 @@ def register(email: str, password: str, *, full_name: str = "", locale: str = ""
     """
     if not settings.REGISTRATION_OPEN:
         raise RegistrationClosed
+    hashers.require_place()
     user = User(email=email, full_name=full_name, locale=locale)
     password_policy.check(password, user, field="password")
-    throttling.take([throttling.client_try("register", settings.RATE_REGISTER)])
-    user.password = hashers.make(password)
+    with throttling.counted([throttling.client_try("register", settings.RATE_REGISTER)]):
+        user.password = hashers.make(password)
     is_new = _create(user)
     if settings.EMAIL_VERIFICATION == "required":
         return None

@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 
 from accounts import audit, origin, quotas
 from accounts.addresses import canonical_email
-from accounts.errors import AccountError, InvalidToken, Throttled
+from accounts.errors import AccountError, InvalidToken, Overloaded, Throttled
 from accounts.models import RateBucket
 from accounts.quotas import Quota, Rate
 
@@ -57,6 +57,17 @@ def take(tries: Iterable[Try]) -> None:
         _refuse(full)
 
 
+@contextmanager
+def counted(tries: list[Try]) -> Iterator[None]:
+    """Counts the tries, unless the service is too busy to carry them out. Raises Throttled."""
+    take(tries)
+    try:
+        yield
+    except Overloaded:
+        give_back(tries)
+        raise
+
+
 def is_allowed(one: Try) -> bool:
     """Counts the try and returns True, or returns False when it is above its limit."""
     try:
@@ -68,12 +79,13 @@ def is_allowed(one: Try) -> bool:
 
 def give_back(tries: Iterable[Try]) -> None:
     """Uncounts tries that turned out to be no failures."""
-    for one in tries:
+    for one in tries if settings.RATE_LIMITS else ():
         RateBucket.objects.filter(key=one.key, hits__gt=0).update(hits=F("hits") - 1)
         quotas.correct(one.scope, lambda quota: quota._replace(remaining=quota.remaining + 1))
 
 
 def forget(one: Try) -> None:
+    """Uncounts all that was counted with this one."""
     RateBucket.objects.filter(key=one.key).delete()
     quotas.correct(one.scope, lambda quota: quota._replace(remaining=quota.rate.limit))
 

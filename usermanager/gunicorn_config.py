@@ -7,6 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
+from accounts import hashing_gate
+
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usermanager.settings")
@@ -18,9 +20,9 @@ os.environ.setdefault(METRICS_FOLDER, own_metrics or "")
 bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
 workers = settings.WEB_WORKERS
 worker_class = "gthread"
-# On top of WEB_THREADS a thread for each login that may hash or wait, as all of them may wait here: those must never
-# hold up the other requests.
-threads = settings.WEB_THREADS + settings.LOGIN_CONCURRENCY + settings.LOGIN_QUEUE
+# On top of WEB_THREADS a thread for each login that may hash, wait or be slowed down, as all of them may be here: those
+# must never hold up the other requests.
+threads = settings.WEB_THREADS + settings.LOGIN_CONCURRENCY + settings.LOGIN_QUEUE + hashing_gate.REFUSED_AT_ONCE
 graceful_timeout = 25
 limit_request_line = 8190
 forwarded_allow_ips = ""  # what a proxy says is Django's to believe, see TRUSTED_PROXIES

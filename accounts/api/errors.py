@@ -65,6 +65,13 @@ class ProblemHandler(ExceptionHandler):
         """Not one that REST framework renders: a view that answers in YAML or HTML refuses in JSON."""
         return _answer(data, self.get_headers(exc))
 
+    def report_exception(self, exc: exceptions.APIException, response: Any) -> None:
+        """A refusal is no fault of ours, a 503 neither: a flood of them must not become one of tracebacks."""
+        if isinstance(exc, Refusal):
+            response._has_been_logged = True  # Django asks; the access log has its line
+        else:
+            super().report_exception(exc, response)
+
     def get_headers(self, exc: exceptions.APIException) -> dict[str, str]:
         headers: dict[str, str] = super().get_headers(exc)
         if exc.status_code == 401:

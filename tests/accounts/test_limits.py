@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,8 @@ from django.db import connections, transaction
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from accounts import throttling, tokens
+from accounts import hashers, hashing_gate, throttling, tokens
+from accounts.hashing_gate import HashingGate
 from accounts.models import AuditEvent, OneTimeToken, RateBucket, User
 from accounts.throttling import Try
 from accounts.tokens import Purpose
@@ -129,6 +131,39 @@ def test_guessing_at_links_is_limited(stranger: APIClient, settings: Settings, d
     for _number in range(2):
         refused(confirm(stranger, "guess", OTHER_PASSWORD), 400, "invalid_token")
     refused(confirm(stranger, "guess", OTHER_PASSWORD), 429, "throttled")
+
+
+@pytest.fixture
+def overloaded(ana: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    gate = HashingGate(tmp_path, 1, 0)
+    monkeypatch.setattr(hashers, "gate", lambda: gate)
+    monkeypatch.setattr(hashing_gate, "REFUSAL_SECONDS", 0)
+    with gate.place():
+        yield
+
+
+@pytest.mark.usefixtures("overloaded")
+@pytest.mark.parametrize("is_told_at_once", [True, False])
+def test_what_the_service_is_too_busy_for_counts_nowhere(
+    stranger: APIClient, ana: User, is_told_at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the last place went to somebody else after the first look."""
+    if not is_told_at_once:
+        monkeypatch.setattr(hashers, "require_place", lambda: None)
+    register = {"email": "new@example.com", "password": OTHER_PASSWORD}
+    for _number in range(3):
+        refused(log_in(stranger, password=PASSWORD), 503, "overloaded")
+        refused(stranger.post("/api/v1/auth/register/", register, format="json"), 503, "overloaded")
+    assert not RateBucket.objects.filter(hits__gt=0).exists()
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.usefixtures("overloaded", "ana")
+def test_a_flood_of_logins_is_no_flood_of_errors_in_the_log(
+    stranger: APIClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused(log_in(stranger), 503, "overloaded")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def confirm(client: APIClient, secret: str, password: str) -> Any:
