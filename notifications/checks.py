@@ -1,11 +1,12 @@
-"""Reports a mail template of the operator's that cannot be used, before a mail needs it."""
+"""Reports, before a mail needs them, a template of the operator's that cannot be used and an unsafe way to send."""
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils import translation
 
 from notifications import mails, rendering
@@ -25,6 +26,22 @@ def overridden_templates(**_: Any) -> list[CheckMessage]:
         )
         for path, fault in faults.items()
     ]
+
+
+@register(Tags.security, deploy=True)
+def plain_smtp(**_: Any) -> Iterator[CheckMessage]:
+    """Links and the mail server's password go over the network; to this machine itself they do not."""
+    is_smtp = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend"
+    if is_smtp and not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL) and not _is_here(settings.EMAIL_HOST):
+        hint = "Write smtp+tls://… (STARTTLS) or smtp+ssl://…"
+        yield Error(f"EMAIL_URL sends in clear to {settings.EMAIL_HOST}.", hint=hint, id="notifications.E001")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _broken() -> Iterator[tuple[Path, Exception]]:
