@@ -25,6 +25,7 @@ usermanager
 notifications
     apps
     receivers  admin  management  checks
+    panel
     relay
     publisher  crew
     tasks  doorbell

@@ -1,5 +1,5 @@
 """The admin panel: a thin skin over Django's own, in which every change is made by a use case."""
 
-from accounts.admin import audit, roles, sessions, signing_in, site, users
+from accounts.admin import audit, history, roles, sessions, signing_in, site, users
 
-__all__ = ["audit", "roles", "sessions", "signing_in", "site", "users"]
+__all__ = ["audit", "history", "roles", "sessions", "signing_in", "site", "users"]

@@ -12,9 +12,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit
-from accounts.admin import words
+from accounts.admin import history, words
 from accounts.admin.base import PanelModelAdmin
-from accounts.admin.devices import device
+from accounts.admin.days import DayFilter
 from accounts.models import AuditEvent, User
 
 
@@ -36,12 +36,12 @@ class AuditEventAdmin(PanelModelAdmin):
     list_display_links = None
     fields = ("when", "kind", "what", "about", "by", "ip", "user_agent", "request_id", "data")
     readonly_fields = ("when", "what", "about", "by")
-    list_filter = (KindFilter,)
+    list_filter = (KindFilter, DayFilter)
     search_fields = ("request_id",)
     search_help_text = _("The whole address or the id of a user, or the id of a request.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        return words.with_addresses(super().get_queryset(request))
+        return history.with_addresses(super().get_queryset(request))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str
@@ -77,7 +77,7 @@ class AuditEventAdmin(PanelModelAdmin):
 
     @admin.display(description=_("from"))
     def place(self, event: AuditEvent) -> str:
-        return f"{event.ip} · {device(event.user_agent)}" if event.ip else words.NOTHING
+        return history.place(event)
 
 
 def _user_id(term: str) -> UUID | None:

@@ -1,16 +1,13 @@
-"""The lists on a user's page: their sessions and their history, and what other packages add.
+"""The lists on a user's page: their sessions, and what history and other packages add.
 
 A package that knows more about users registers a function with `on_user_page`, as notifications does for mails.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
-from django.db.models import Q
 from django.http import HttpRequest
 from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
@@ -18,7 +15,7 @@ from accounts.admin import words
 from accounts.admin.base import actor_of, holds
 from accounts.admin.devices import device
 from accounts.admin.signing_in import session_of
-from accounts.models import AuditEvent, Session, User
+from accounts.models import Session, User
 
 ROWS = 10
 
@@ -75,26 +72,3 @@ def _session_row(request: HttpRequest, place: int, session: Session, may_end: bo
     context = {"session": session, "name": device(session.user_agent)}
     button = render_to_string("admin/accounts/user/end_session.html", context, request) if may_end else ""
     return [place, name, session.ip or words.NOTHING, *times, button]
-
-
-@on_user_page
-def _history(request: HttpRequest, user: User) -> Section | None:
-    """What was done to the user and what they did themselves, newest first."""
-    if not holds(request, "audit.view"):
-        return None
-    events = AuditEvent.objects.filter(Q(user_id=user.pk) | Q(actor_id=user.pk)).order_by("-id")[:ROWS]
-    rows = [
-        [words.moment(one.created_at), words.event(one.kind), words.details(one.data), *_origin(one, user)]
-        for one in words.with_addresses(events)
-    ]
-    columns = [_("When"), _("What"), _("Details"), _("By"), _("From")]
-    more = f"{reverse('admin:accounts_auditevent_changelist')}?{urlencode({'q': str(user.pk)})}"
-    return Section("history", _("History"), columns, rows, _("Nothing happened yet."), more)
-
-
-def _origin(event: AuditEvent, user: User) -> list[object]:
-    if event.actor_id == user.pk and event.user_id in (user.pk, None):
-        who = _("themselves")
-    else:
-        who = words.person(event.actor_email, event.actor_id)  # type: ignore[attr-defined]
-    return [who, f"{event.ip or words.NOTHING} · {device(event.user_agent)}" if event.user_agent else event.ip or ""]

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin import signing_in
+from accounts.admin import overview, signing_in
 
 #: What other packages would list here and nobody needs: a user has one role, and a mail's row is its result.
 UNUSED = {"auth.group", "django_celery_results.groupresult", "django_celery_results.taskresult"}
@@ -46,6 +46,9 @@ class Panel(admin.AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """For people whose role permits something, as long as the session stands that they opened by signing in."""
         return super().has_permission(request) and signing_in.session_of(request) is not None
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        return super().index(request, overview.context(request) | (extra_context or {}))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         response = super().login(request, extra_context)

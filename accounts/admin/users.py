@@ -11,16 +11,17 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import users
-from accounts.admin import deeds, sections, words
+from accounts.admin import deeds, links, sections, words
 from accounts.admin.base import actor_of, holds
 from accounts.admin.bulk import BulkActions
+from accounts.admin.days import DayFilter
 from accounts.admin.pills import Pills
 from accounts.admin.user_forms import NewUserForm, UserForm
 from accounts.errors import AccountError
@@ -43,13 +44,13 @@ class UserAdmin(BulkActions):
     list_display = ("person", "role", "state", "created", "last_login")
     list_display_links = None
     list_select_related = ("role",)
-    list_filter = (Pills, "role", "is_active", "email_verified")
+    list_filter = (Pills, DayFilter, "role", "is_active", "email_verified")
     search_fields = ("email",)
     search_help_text = gettext_lazy("Part of an address or of a name.")
 
     @admin.display(description=gettext_lazy("user"), ordering="email_key")
     def person(self, user: User) -> SafeString:
-        link, name = self._address(user), user.full_name or "–"
+        link, name = links.user(user.pk), user.full_name or "–"
         return format_html('<a href="{}"><b>{}</b><br><span class="quiet">{}</span></a>', link, user.email, name)
 
     @admin.display(description=gettext_lazy("state"))
@@ -116,10 +117,10 @@ class UserAdmin(BulkActions):
 
     def response_post_save_change(self, request: HttpRequest, obj: User) -> HttpResponseRedirect:
         """Who changed somebody stays with them."""
-        return redirect(self._address(obj))
+        return redirect(links.user(obj.pk))
 
     def response_post_save_add(self, request: HttpRequest, obj: User) -> HttpResponseRedirect:
-        return redirect(self._address(obj))
+        return redirect(links.user(obj.pk))
 
     def do(self, request: HttpRequest, pk: UUID, name: str) -> HttpResponseBase:
         """A button on the page of a user was pressed."""
@@ -148,10 +149,7 @@ class UserAdmin(BulkActions):
             self.message_user(request, str(done), messages.SUCCESS)
         except AccountError as refusal:
             self.message_user(request, str(refusal.detail), messages.ERROR)
-        return redirect(self._address(user))
-
-    def _address(self, user: User) -> str:
-        return reverse("admin:accounts_user_change", args=[user.pk])
+        return redirect(links.user(user.pk))
 
     def _is_within_reach(self, request: HttpRequest, user: User | None) -> bool:
         """Who holds more than the one who looks is shown to them, and not more; the use cases would refuse it."""

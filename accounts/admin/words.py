@@ -5,17 +5,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
+from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.models import AuditEvent, User
+from accounts.admin import links
+from accounts.models import User
 
 NOTHING = "–"
 RECENT = timedelta(days=30)
@@ -23,7 +22,7 @@ UNTOLD = {"session"}  # ids say nothing to people
 
 
 def moment(at: datetime | None) -> str:
-    """How long ago it was, or its day when that is longer; the exact time is a pointer away."""
+    """How long ago it was or when it will be, or its day when that is far away; the exact time is a pointer away."""
     if at is None:
         return NOTHING
     exact = f"{date_format(timezone.localtime(at), 'DATETIME_FORMAT')} {timezone.get_current_timezone_name()}"
@@ -51,12 +50,7 @@ def person(email: str | None, user_id: UUID | None) -> str:
         return NOTHING
     if email is None:
         return format_html('<code title="{}">…{}</code>', user_id, str(user_id)[-6:])
-    return format_html('<a href="{}">{}</a>', reverse("admin:accounts_user_change", args=[user_id]), email)
-
-
-def with_addresses(events: QuerySet[AuditEvent]) -> QuerySet[Any]:
-    """The events with user_email and actor_email of those who still exist; they themselves name ids alone."""
-    return events.annotate(user_email=_address_of("user_id"), actor_email=_address_of("actor_id"))
+    return format_html('<a href="{}">{}</a>', links.user(user_id), email)
 
 
 def event(kind: str) -> str:
@@ -78,10 +72,8 @@ def _value(value: Any) -> str:
 
 def _age(at: datetime) -> str:
     age = timezone.now() - at
-    if age > RECENT or age < -timedelta(minutes=1):
+    if abs(age) > RECENT:
         return date_format(timezone.localtime(at), "DATE_FORMAT")
-    return _("just now") if age < timedelta(minutes=1) else _("%s ago") % timesince(at, depth=1)
-
-
-def _address_of(column: str) -> Subquery:
-    return Subquery(User.objects.filter(pk=OuterRef(column)).values("email")[:1])
+    if abs(age) < timedelta(minutes=1):
+        return _("just now")
+    return _("in %s") % timeuntil(at, depth=1) if age < timedelta() else _("%s ago") % timesince(at, depth=1)

@@ -16,3 +16,9 @@ def id_of(moment: datetime) -> uuid.UUID:
     """A UUID of version 7 for something that was made at another time than now."""
     milliseconds = max(0, int(moment.timestamp() * 1000)) << 80
     return uuid.UUID(int=milliseconds | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62))
+
+
+def first_id_of(moment: datetime) -> uuid.UUID:
+    """The smallest id of the millisecond: what was made from then on has none below it."""
+    milliseconds = max(0, int(moment.timestamp() * 1000)) << 80
+    return uuid.UUID(int=milliseconds | 7 << 76 | 2 << 62)

@@ -1,0 +1,52 @@
+"""What the admin panel shows of mails outside their list: those of a user, and how many failed."""
+
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from accounts.admin import words
+from accounts.admin.base import holds
+from accounts.admin.charts import counted
+from accounts.admin.overview import Tile, on_overview
+from accounts.admin.sections import ROWS, Section, on_user_page
+from accounts.models import User
+from notifications.models import OutboxMail, State
+
+TONES: dict[str, str] = {State.SENT: "good", State.FAILED: "bad", State.OWED: "warn", State.SENDING: "warn"}
+
+
+def state(mail: OutboxMail) -> SafeString:
+    return words.badge(mail.get_state_display(), TONES.get(mail.state, ""))
+
+
+@on_overview
+def _failed(request: HttpRequest) -> Tile | None:
+    """How many mails nobody tries to send any more."""
+    if not holds(request, "mails.view"):
+        return None
+    number = counted("mails.failed", OutboxMail.objects.filter(state=State.FAILED))
+    return Tile(_("Failed mails"), number, _list(state__exact=State.FAILED), "bad")
+
+
+@on_user_page
+def _of_user(request: HttpRequest, user: User) -> Section | None:
+    """What was sent to the user lately, or is to be."""
+    if not holds(request, "mails.view"):
+        return None
+    mails = OutboxMail.objects.filter(email_key=user.email_key).order_by("-id")[:ROWS]
+    columns = [_("When"), _("Kind"), _("State"), _("Last error")]
+    return Section("mails", _("Mails"), columns, [_row(mail) for mail in mails], _("No mails."), _list(q=user.email))
+
+
+def _row(mail: OutboxMail) -> list[object]:
+    page = reverse("admin:notifications_outboxmail_change", args=[mail.pk])
+    kind = format_html('<a href="{}">{}</a>', page, mail.kind)
+    return [words.moment(mail.created_at), kind, state(mail), mail.last_error]
+
+
+def _list(**query: str) -> str:
+    return f"{reverse('admin:notifications_outboxmail_changelist')}?{urlencode(query)}"
