@@ -28,6 +28,7 @@ KINDS = {
     "user:activated": _("Activated again; by nobody when a suspension was over"),
     "user:unlocked": _("Failed logins were forgotten"),
     "user:exported": _("Exported their own data"),
+    "users:exported": _("A list of users was exported; data names the filters"),
     "user:deleted": _("Deleted"),
     "login:failed": _("A login failed; data holds the code of the refusal"),
     "limit:reached": _("A limit began to refuse; data holds its scope, and refusals until it ends leave no event"),

@@ -4,7 +4,7 @@ Each user is a use case of their own: what is refused for one is told, and does 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from accounts import roles, users
 from accounts.admin import words
 from accounts.admin.base import PanelModelAdmin, actor_of, holds
 from accounts.admin.forms import RoleField
+from accounts.admin.user_forms import RoleForm, SuspendForm
 from accounts.errors import AccountError, LastAdmin
 from accounts.models import User
 
@@ -27,34 +28,29 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
 LIMIT = 500  # what one request can do in a few seconds; manage.py and the API have no such bound
-REASON_LENGTH = 250
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """`run` takes a user and, by keyword, the actor and what was asked for on the page."""
+    """`run` takes a user and, by keyword, the actor and what the form asked for."""
 
     name: str
     title: "_StrPromise"
     button: "_StrPromise"
     run: Callable[..., Any]
     is_idle: Callable[[User], bool] = lambda user: False
-    asks: dict[str, Callable[[], forms.Field]] = field(default_factory=dict)
+    form: type[forms.Form] = forms.Form
 
-
-def _reason() -> forms.Field:
-    widget = forms.TextInput(attrs={"autocomplete": "off", "size": 40})
-    return forms.CharField(
-        label=_("Reason, for the audit trail"), max_length=REASON_LENGTH, required=False, widget=widget
-    )
+    def asks(self, actor: User, data: Any = None) -> forms.Form:
+        form = self.form(data, label_suffix="")
+        for field in form.fields.values():
+            if isinstance(field, RoleField):
+                field.offer_to(actor)
+        return form
 
 
 ROLE = Bulk(
-    "change_role",
-    gettext_lazy("Give another role"),
-    gettext_lazy("Give this role"),
-    users.set_role,
-    asks={"role": lambda: RoleField(label=_("Role"))},
+    "change_role", gettext_lazy("Give another role"), gettext_lazy("Give this role"), users.set_role, form=RoleForm
 )
 SUSPEND = Bulk(
     "suspend",
@@ -62,7 +58,7 @@ SUSPEND = Bulk(
     gettext_lazy("Suspend them"),
     users.suspend,
     is_idle=lambda user: not user.is_active,
-    asks={"reason": _reason},
+    form=SuspendForm,
 )
 ACTIVATE = Bulk(
     "activate",
@@ -72,15 +68,6 @@ ACTIVATE = Bulk(
     is_idle=lambda user: user.is_active,
 )
 DELETE = Bulk("delete_for_good", gettext_lazy("Delete"), gettext_lazy("Delete them for good"), users.delete)
-
-
-class BulkForm(forms.Form):
-    def __init__(self, bulk: Bulk, actor: User, data: Any = None) -> None:
-        super().__init__(data, label_suffix="")
-        for name, make in bulk.asks.items():
-            self.fields[name] = offered = make()
-            if isinstance(offered, RoleField):
-                offered.offer_to(actor)
 
 
 class BulkActions(PanelModelAdmin):
@@ -115,13 +102,13 @@ class BulkActions(PanelModelAdmin):
             self.message_user(request, text % LIMIT, messages.ERROR)
             return None
         is_answered = "confirmed" in request.POST
-        form = BulkForm(bulk, actor_of(request), request.POST if is_answered else None)
+        form = bulk.asks(actor_of(request), request.POST if is_answered else None)
         if is_answered and form.is_valid():
             self._carry_out(request, found, partial(bulk.run, actor=actor_of(request), **form.cleaned_data))
             return None
         return self._page(request, bulk, found, form)
 
-    def _page(self, request: HttpRequest, bulk: Bulk, found: list[User], form: BulkForm) -> HttpResponse:
+    def _page(self, request: HttpRequest, bulk: Bulk, found: list[User], form: forms.Form) -> HttpResponse:
         rows = [(user, words.badges(user), obstacle(user, actor_of(request), bulk)) for user in found]
         context = {
             **self.admin_site.each_context(request),

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts import invitations, users
+from accounts.admin.user_forms import SuspendForm
 from accounts.models import User
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deed:
-    """`run` takes the user and, by keyword, the actor and, if it is `with_reason`, a reason."""
+    """`run` takes the user and, by keyword, the actor and what the form asked for, if there is one."""
 
     name: str
     label: "_StrPromise"
@@ -24,7 +26,11 @@ class Deed:
     is_offered: Callable[[User], bool]
     help: "_StrPromise | str" = ""
     permission: str = "users.change"
-    with_reason: bool = False
+    form: type[forms.Form] | None = None
+
+    def asks(self, data: Any = None) -> forms.Form | None:
+        """The form to fill in before the button is pressed, with ids of its own on the page."""
+        return self.form(data, auto_id=f"{self.name}-%s", label_suffix="") if self.form else None
 
 
 def _has_password(user: User) -> bool:
@@ -39,6 +45,14 @@ DEEDS = (
         invitations.invite,
         lambda user: user.is_active and not user.has_usable_password(),
         help=_("They have not chosen a password yet."),
+    ),
+    Deed(
+        "uninvite",
+        _("Take the invitation back"),
+        _("The invitation is taken back."),
+        invitations.revoke,
+        lambda user: invitations.state(user) in invitations.OPEN,
+        help=_("Its links stop working."),
     ),
     Deed(
         "confirmation",
@@ -86,7 +100,7 @@ DEEDS = (
         users.suspend,
         lambda user: user.is_active,
         help=_("Ends their sessions and mailed links; nothing is deleted."),
-        with_reason=True,
+        form=SuspendForm,
     ),
 )
 

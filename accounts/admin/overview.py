@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from accounts.admin import history, links
@@ -28,6 +29,10 @@ class Tile:
     value: int
     address: str
     tone: str = ""
+
+    @property
+    def shown(self) -> str:
+        return number_format(self.value, force_grouping=True)
 
 
 Provider = Callable[[HttpRequest], Tile | None]

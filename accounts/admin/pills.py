@@ -4,14 +4,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import roles
+from accounts import invitations, roles
 from accounts.filters import UserFilter
+from accounts.invitations import State
 from accounts.models import User
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PILLS: dict[str, "_StrPromise"] = {
 def narrowed(users: QuerySet[User], pill: str) -> QuerySet[User]:
     """Those of the users whom a pill shows; all of them for one that there is not."""
     if pill == "invited":
-        return users.filter(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+        return invitations.in_state(users, State.SENT) | invitations.in_state(users, State.EXPIRED)
     given = {
         "new": {"created_after": (timezone.now() - WEEK).isoformat()},
         "unverified": {"email_verified": "false"},

@@ -11,6 +11,29 @@ from accounts.forms import FullNameField
 from accounts.models import Role, User
 
 
+class SuspendForm(forms.Form):
+    """Why somebody is suspended, and until when."""
+
+    reason = forms.CharField(
+        label=_("Reason, for the audit trail"),
+        max_length=250,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    until = forms.DateTimeField(
+        label=_("Until, in UTC"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text=_("Left empty, until somebody activates them."),
+    )
+
+
+class RoleForm(forms.Form):
+    """Which role to give."""
+
+    role = RoleField(label=_("Role"))
+
+
 class UserForm(UseCaseForm):
     email = AddressField(label=_("Email address"))
     full_name = FullNameField(label=_("Full name"), attrs={"autocomplete": "off", "size": 40})

@@ -6,19 +6,20 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import users
-from accounts.admin import deeds, links, sections, words
+from accounts import audit, invitations, suspension, users
+from accounts.admin import deeds, downloads, links, sections, words
 from accounts.admin.base import actor_of, holds
 from accounts.admin.bulk import BulkActions
 from accounts.admin.days import DayFilter
@@ -27,9 +28,9 @@ from accounts.admin.user_forms import NewUserForm, UserForm
 from accounts.errors import AccountError
 from accounts.filters import UserFilter
 from accounts.models import User
+from accounts.transfer import exporting
 
 FIELDS = ("email", "full_name", "role", "locale", "email_verified", "metadata")
-REASON_LENGTH = 250
 
 
 @admin.register(User)
@@ -65,6 +66,14 @@ class UserAdmin(BulkActions):
     def last_login(self, user: User) -> str:
         return words.moment(user.last_login_at)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return invitations.with_states(super().get_queryset(request))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        query = request.GET.urlencode()
+        address = reverse("admin:accounts_user_export") + (f"?{query}" if query else "")
+        return super().changelist_view(request, {"export_url": address} | (extra_context or {}))
+
     def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **options: Any) -> Any:
         return super().get_form(request, obj, change, **options | ({} if obj else {"form": NewUserForm}))
 
@@ -95,23 +104,15 @@ class UserAdmin(BulkActions):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         mine = [
+            path("export/", wrap(self.export), name="accounts_user_export"),
             path("<uuid:pk>/do/<slug:name>/", wrap(self.do), name="accounts_user_do"),
             path("<uuid:pk>/sessions/<uuid:session_id>/end/", wrap(self.end_session), name="accounts_user_end_session"),
         ]
         return mine + super().get_urls()
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
-        user = context.get("original")
-        if user is not None:
-            is_within_reach = self._is_within_reach(request, user)
-            context |= {
-                "deeds": deeds.offered(user, actor_of(request)) if is_within_reach else [],
-                "is_within_reach": is_within_reach,
-                "sections": sections.of(request, user),
-                "badges": words.badges(user),
-                "title": user.full_name or user.email,
-                "subtitle": None,
-            }
+        if user := context.get("original"):
+            context |= self._known(request, user)
         context |= {"show_save_and_add_another": False, "show_save_and_continue": False, "show_delete": False}
         return super().render_change_form(request, context, *args, **options)
 
@@ -128,14 +129,43 @@ class UserAdmin(BulkActions):
         user = self._subject(request, pk, deed.permission if deed else "")
         if deed is None:
             raise PermissionDenied
-        reason = {"reason": request.POST.get("reason", "").strip()[:REASON_LENGTH]} if deed.with_reason else {}
-        return self._press(request, user, partial(deed.run, user, actor=actor_of(request), **reason), deed.done)
+        form = deed.asks(request.POST)
+        if form and not form.is_valid():
+            self.message_user(request, str(next(iter(form.errors.values()))[0]), messages.ERROR)
+            return redirect(links.user(user.pk))
+        asked = form.cleaned_data if form else {}
+        return self._press(request, user, partial(deed.run, user, actor=actor_of(request), **asked), deed.done)
 
     def end_session(self, request: HttpRequest, pk: UUID, session_id: UUID) -> HttpResponseBase:
         user = self._subject(request, pk, "sessions.revoke")
         session = get_object_or_404(user.sessions, pk=session_id)
         done = _("The session has ended.")
         return self._press(request, user, lambda: users.revoke_session(user, session, actor=actor_of(request)), done)
+
+    def export(self, request: HttpRequest) -> HttpResponseBase:
+        """The filtered list as CSV, however long; that it left the house is recorded, and what was searched is not."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            chosen = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            return redirect(links.users())
+        audit.record("users:exported", None, actor=actor_of(request), filters=sorted(request.GET))
+        return downloads.csv("users", exporting.write_csv, chosen)
+
+    def _known(self, request: HttpRequest, user: User) -> dict[str, Any]:
+        """What the page of a user shows besides the form."""
+        is_within_reach = self._is_within_reach(request, user)
+        offered = deeds.offered(user, actor_of(request)) if is_within_reach else []
+        return {
+            "deeds": [(deed, deed.asks()) for deed in offered],
+            "is_within_reach": is_within_reach,
+            "sections": sections.of(request, user),
+            "badges": words.badges(user),
+            "suspension": suspension.current(user),
+            "title": user.full_name or user.email,
+            "subtitle": None,
+        }
 
     def _subject(self, request: HttpRequest, pk: UUID, permission: str) -> User:
         """Whom a button is about. Raises Http404 and PermissionDenied."""

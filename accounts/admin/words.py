@@ -12,8 +12,9 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 
-from accounts import audit
+from accounts import audit, invitations
 from accounts.admin import links
+from accounts.invitations import State
 from accounts.models import User
 
 NOTHING = "–"
@@ -35,13 +36,13 @@ def badge(text: object, tone: str = "") -> SafeString:
 
 
 def badges(user: User) -> SafeString:
-    """What is not as it usually is with a user comes first."""
-    found = [] if user.is_active else [(badge(_("Suspended"), "bad"),)]
+    """How the user stands; `user.invitation` saves a query where a list has it (invitations.with_states)."""
+    found = [] if user.is_active else [_suspended(user)]
     if not user.has_usable_password():
-        found.append((badge(_("Invited"), "warn"),))
+        found.append(_invitation(State(getattr(user, "invitation", None) or invitations.state(user))))
     elif not user.email_verified:
-        found.append((badge(_("Unverified"), "warn"),))
-    return format_html_join(" ", "{}", found or [(badge(_("Active"), "good"),)])
+        found.append(badge(_("Unverified"), "warn"))
+    return format_html_join(" ", "{}", [(one,) for one in found or [badge(_("Active"), "good")]])
 
 
 def person(email: str | None, user_id: UUID | None) -> str:
@@ -63,6 +64,21 @@ def details(data: dict[str, Any]) -> str:
     return " · ".join(
         f"{name}: {_value(value)}" for name, value in data.items() if name not in UNTOLD and value not in ("", None, [])
     )
+
+
+def _suspended(user: User) -> SafeString:
+    if user.suspended_until is None:
+        return badge(_("Suspended"), "bad")
+    return badge(_("Suspended until %s") % date_format(user.suspended_until, "SHORT_DATETIME_FORMAT"), "bad")
+
+
+def _invitation(state: State) -> SafeString:
+    said = {
+        State.SENT: badge(_("Invited"), "warn"),
+        State.EXPIRED: badge(_("Invitation expired"), "bad"),
+        State.REVOKED: badge(_("Invitation taken back")),
+    }
+    return said.get(state, badge(_("No password"), "warn"))
 
 
 def _value(value: Any) -> str:

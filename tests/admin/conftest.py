@@ -1,8 +1,9 @@
 """The panel as people meet it in their browsers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import User
@@ -18,3 +19,11 @@ def panel_of() -> Callable[[User], Client]:
         return client
 
     return sign_in
+
+
+@pytest.fixture(autouse=True)
+def fresh_numbers() -> Iterator[None]:
+    """The overview remembers for a minute what it counted."""
+    cache.clear()
+    yield
+    cache.clear()

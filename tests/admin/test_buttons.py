@@ -1,6 +1,7 @@
 """The buttons on a user's page: each does what the API does, for those who may."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from django.test import Client
@@ -12,7 +13,7 @@ from notifications.models import OutboxMail
 
 Panel = Callable[[User], Client]
 
-DEEDS = ("invite", "confirmation", "reset", "unlock", "sign-out", "activate", "suspend")
+DEEDS = ("invite", "uninvite", "confirmation", "reset", "unlock", "sign-out", "activate", "suspend")
 
 
 def press(client: Client, user: User, deed: str, **form: str) -> str:
@@ -64,6 +65,40 @@ def test_somebody_is_suspended_with_a_reason_and_activated(carla: User, ana: Use
     assert ana.is_active
 
 
+def test_a_suspension_ends_when_it_was_said_to(carla: User, ana: User, panel_of: Panel) -> None:
+    client = panel_of(carla)
+    press(client, ana, "suspend", reason="Holiday", until="2999-12-31T08:00")
+    ana.refresh_from_db()
+    assert ana.suspended_until == datetime(2999, 12, 31, 8, tzinfo=UTC)
+    page = client.get(reverse("admin:accounts_user_change", args=[ana.pk])).content.decode()
+    assert "Suspended: Holiday" in page
+    assert "Until Dec. 31, 2999" in page
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"until": "2001-01-01T00:00"}, "This time is over."),
+        ({"until": "soon"}, "Enter a valid date/time."),
+        ({"reason": "x" * 251}, "at most 250 characters"),
+    ],
+)
+def test_an_end_or_reason_that_cannot_be_suspends_nobody(
+    carla: User, ana: User, panel_of: Panel, form: dict[str, str], words: str
+) -> None:
+    assert words in press(panel_of(carla), ana, "suspend", **form)
+    ana.refresh_from_db()
+    assert ana.is_active
+
+
+def test_an_invitation_is_taken_back(carla: User, panel_of: Panel) -> None:
+    dora = users.create("dora@example.com", actor=None)
+    client = panel_of(carla)
+    assert "Invitation taken back" in press(client, dora, "uninvite")
+    assert last_event().kind == "user:invitation_revoked"
+    assert buttons(client, dora) == ["invite", "suspend"]
+
+
 def test_one_session_is_ended_or_all_are(root: User, ana: User, panel_of: Panel) -> None:
     client = panel_of(root)
     first, second, third = (login.open_session(ana)[0] for _time in range(3))
@@ -99,7 +134,7 @@ def test_only_buttons_that_make_sense_are_there(
     assert "sign-out" in buttons(client, ana)
     assert buttons(client, person("dora", is_active=False)) == ["activate"]
     assert buttons(client, person("emil", email_verified=False)) == ["confirmation", "reset", "unlock", "suspend"]
-    assert buttons(client, users.create("fay@example.com", actor=None)) == ["invite", "suspend"]
+    assert buttons(client, users.create("fay@example.com", actor=None)) == ["invite", "uninvite", "suspend"]
 
 
 @pytest.mark.parametrize("deed", DEEDS)
