@@ -1,6 +1,7 @@
 """The whole life of a user over HTTP and SMTP, against the product as it is started for real."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -101,11 +102,15 @@ def test_a_user_lives_from_registration_to_leaving(product: Product, office: Pos
 
 
 @pytest.mark.process
-def test_an_invited_person_comes_in(product: Product, office: PostOffice) -> None:
+def test_an_invited_person_comes_in_by_the_mailed_page(product: Product, office: PostOffice) -> None:
     root = product.log_in("admin@example.com", ADMIN_PASSWORD)
     product.must(201, "POST", "users/", root["access"], email="dora@example.com", full_name="Dora")
     token = office.token_to("dora@example.com", "accept-invitation")
-    product.must(204, "POST", "auth/invitation/accept/", token=token, password=FIRST)
+    browser = requests.Session()
+    page = browser.get(f"{product.url}/accept-invitation", params={"token": token}, timeout=10)
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]+)">', page.text))
+    done = browser.post(f"{product.url}/accept-invitation", hidden | {"password": FIRST}, timeout=10)
+    assert (page.status_code, done.status_code) == (200, 200), done.text
     assert product.log_in("dora@example.com", FIRST)["user"]["email_verified"] is True
 
 
