@@ -42,7 +42,7 @@ class KeyRingBackend:
         _check_spelling(token)
         header = jwt.get_unverified_header(token)
         key = keys.find(header.get("kid"))
-        if key is None or header.get("typ") != TYPE or header.get("alg") != ALGORITHM:
+        if key is None or header != {"alg": ALGORITHM, "kid": key.kid, "typ": TYPE}:  # no `crit`, `jku`, `b64` or else
             raise TokenNotValid
         return jwt.decode(
             token,

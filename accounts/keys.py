@@ -104,13 +104,17 @@ def _read_all() -> tuple[SigningKey, ...]:
     folder = _folder()
     paths = [folder / name for name in sorted(os.listdir(folder), reverse=True) if name.endswith(".pem")]
     if _cache is None or _cache[0] != paths:
-        _cache = (paths, tuple(_read(path) for path in paths))
+        _cache = (paths, tuple(key for path in paths if (key := _read(path))))
     return _cache[1]
 
 
-def _read(path: Path) -> SigningKey:
+def _read(path: Path) -> SigningKey | None:
+    """None for a file that was pruned since the folder was listed."""
     created, _dash, kid = path.stem.partition("-")
-    private = load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        private = load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError:
+        return None
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise TypeError(f"{path} is not an elliptic curve key")
     return SigningKey(kid, private, datetime.strptime(created, _TIME).replace(tzinfo=UTC))

@@ -23,6 +23,10 @@ PAGE_POLICY = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+ALWAYS = {
+    "Cross-Origin-Resource-Policy": "same-origin",  # what CORS_ALLOWED_ORIGINS permits is asked for with CORS
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
 
 access_log = logging.getLogger("usermanager.access")
 
@@ -62,7 +66,9 @@ class SecurityHeaders:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         is_page = response.get("Content-Type", "").startswith("text/html")
-        response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
+        policy = PAGE_POLICY if is_page else DATA_POLICY
+        for name, value in {"Content-Security-Policy": policy, **ALWAYS}.items():
+            response.headers.setdefault(name, value)
         if is_page or request.path.startswith((API, HEALTH)):
             response.headers.setdefault("Cache-Control", "no-store")
         return response

@@ -183,6 +183,10 @@ AUTH_PASSWORD_VALIDATORS = [
 
 IS_HTTPS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = IS_HTTPS
+# With this prefix browsers take a cookie from this very host alone, never from another one of its domain.
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (
+    f"{'__Host-' if IS_HTTPS else ''}{name}" for name in ("sessionid", "csrftoken")
+)
 SESSION_COOKIE_AGE = 12 * 60 * 60  # of the admin panel
 SESSION_SAVE_EVERY_REQUEST = False
 CSRF_COOKIE_HTTPONLY = True

@@ -321,3 +321,8 @@ def test_a_signed_in_request_asks_the_database_once(
     token = access_tokens.issue(session)
     with django_assert_num_queries(1):
         assert access_tokens.check(token).user.permissions == []
+
+
+@pytest.mark.parametrize("extra", [{"crit": ["x"], "x": 1}, {"b64": False}, {"zip": "DEF"}, {"cty": "JWT"}])
+def test_a_header_says_what_ours_say_and_no_more(claims: dict[str, Any], extra: dict[str, Any]) -> None:
+    refuse(sign(claims, **extra))

@@ -1,6 +1,7 @@
 """An operator changes the key that access tokens are signed with, with `manage.py keys`."""
 
 import json
+import os
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -65,3 +66,11 @@ def test_makes_no_key_while_the_event_cannot_be_written(monkeypatch: pytest.Monk
         command("rotate")
     assert [key["kid"] for key in listed()] == [only["kid"]]
     assert audit.KINDS["key:rotated"]
+
+
+def test_a_key_that_another_process_prunes_at_this_moment_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = keys.rotate()
+    folder = keys._folder()
+    gone = folder / "20200101T000000000000Z-gone.pem"
+    monkeypatch.setattr(os, "listdir", lambda _folder: [*(path.name for path in folder.glob("*.pem")), gone.name])
+    assert [key.kid for key in keys.ring()] == [kept.kid]

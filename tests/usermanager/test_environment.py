@@ -240,3 +240,19 @@ def test_the_grace_of_a_refresh_may_be_nothing(monkeypatch: pytest.MonkeyPatch) 
 def test_an_ipv6_address_may_be_bound_with_or_without_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIND", "[::1]")
     assert Environment().bind_address("BIND", "127.0.0.1") == "::1"
+
+
+def test_behind_https_cookies_are_of_this_host_alone_and_never_go_in_clear(settings_with: Settings) -> None:
+    settings = settings_with(PUBLIC_URL="https://id.example.com", TRUSTED_PROXIES="1")
+    for cookie in ("SESSION", "CSRF"):
+        assert settings[f"{cookie}_COOKIE_NAME"].startswith("__Host-")
+        assert settings[f"{cookie}_COOKIE_SECURE"] is True
+    assert settings["CSRF_COOKIE_HTTPONLY"] is True
+    assert settings["SECURE_HSTS_SECONDS"] >= 365 * 24 * 60 * 60
+    assert settings["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+def test_without_https_cookies_have_names_that_browsers_take(settings_with: Settings) -> None:
+    settings = settings_with()
+    assert (settings["SESSION_COOKIE_NAME"], settings["CSRF_COOKIE_NAME"]) == ("sessionid", "csrftoken")
+    assert settings["SESSION_COOKIE_SECURE"] is False

@@ -140,3 +140,27 @@ def test_a_preflight_is_answered_without_the_final_slash(client: Client, setting
     answer = client.options("/api/v1/auth/login", headers=headers)
     assert answer.status_code == 200
     assert answer["Access-Control-Allow-Origin"] == "https://app.example.com"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/users/me/",
+        "/api/v1/nowhere/",
+        "/nowhere",
+        "/admin/login/",
+        "/health/live/",
+        "/.well-known/jwks.json",
+        "/static/usermanager/docs.css",
+    ],
+)
+def test_every_answer_carries_the_security_headers(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Referrer-Policy"] == "same-origin"
+    assert answer["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "camera=()" in answer["Permissions-Policy"]
+    assert "frame-ancestors 'none'" in answer["Content-Security-Policy"]
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
