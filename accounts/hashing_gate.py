@@ -11,6 +11,7 @@ import fcntl
 import os
 import threading
 import time
+from bisect import insort
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -25,7 +26,8 @@ from accounts.errors import Overloaded
 
 NICENESS = 10
 LOOK_SECONDS = 0.002  # how often whoever is next looks for a core; a hash takes a hundred times as long
-REFUSAL_SECONDS = 0.05
+FULL_SECONDS = 0.005
+REFUSAL_SECONDS = 0.06
 REFUSED_AT_ONCE = 16  # of a process: each of them keeps a thread of the web server
 T = TypeVar("T")
 
@@ -36,8 +38,8 @@ class HashingGate:
     def __init__(self, folder: Path, concurrency: int, queue: int) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._next = folder / "next"
-        self._cores = [folder / f"core-{number}" for number in range(concurrency)]
-        self._places = [folder / f"place-{number}" for number in range(concurrency + queue)]
+        self._cores = _Slots(folder / "core", concurrency)
+        self._places = _Slots(folder / "place", concurrency + queue, FULL_SECONDS)
         self._refused = threading.BoundedSemaphore(REFUSED_AT_ONCE)
         self._executor = ThreadPoolExecutor(concurrency, "hash", initializer=_lower_priority)
 
@@ -49,14 +51,14 @@ class HashingGate:
     @contextmanager
     def place(self) -> Iterator[None]:
         """One of the places of those that hash or wait for it. Raises Overloaded when all are taken."""
-        place = _lock_one(self._places)
+        place = self._places.take()
         if place is None:
             self._slow_down()
             raise Overloaded(retry_after=timedelta(seconds=2))
         try:
             yield
         finally:
-            os.close(place)
+            self._places.give(place)
 
     def require_place(self) -> None:
         """Raises Overloaded when nobody else may wait: a flood is refused before it costs anything."""
@@ -74,37 +76,57 @@ class HashingGate:
         try:
             return compute(*arguments)
         finally:
-            os.close(core)
+            self._cores.give(core)
 
     def _wait_for_core(self) -> int:
         """One thread of the host looks, the others sleep until it has found one: nobody overtakes."""
-        with _locked(self._next):
-            while (core := _lock_one(self._cores)) is None:
-                time.sleep(LOOK_SECONDS)
-        return core
-
-
-def _lock_one(files: list[Path]) -> int | None:
-    """The handle of the first file that nobody has locked, locked until it is closed."""
-    for file in files:
-        handle = _opened(file)
+        handle = _opened(self._next)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            while (core := self._cores.take()) is None:
+                time.sleep(LOOK_SECONDS)
+            return core
+        finally:
             os.close(handle)
-        else:
-            return handle
-    return None
 
 
-@contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    handle = _opened(file)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+class _Slots:
+    """So many files, each of which one thread of one process at a time has locked.
+
+    When none was free, nobody looks again for `full_seconds`, unless one is given back here.
+    """
+
+    def __init__(self, path: Path, number: int, full_seconds: float = 0) -> None:
+        self._path = path
+        self._files: dict[int, int] = {}
+        self._not_ours = list(range(number))
+        self._lock = threading.Lock()
+        self._full_seconds, self._full_until = full_seconds, 0.0
+
+    def take(self) -> int | None:
+        """One that nobody has, which is ours until it is given back."""
+        if time.monotonic() < self._full_until:
+            return None
+        with self._lock:
+            for index in self._not_ours:
+                with suppress(BlockingIOError):
+                    fcntl.flock(self._file(index), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._not_ours.remove(index)
+                    return index
+            self._full_until = time.monotonic() + self._full_seconds
+        return None
+
+    def give(self, index: int) -> None:
+        with self._lock:
+            fcntl.flock(self._files[index], fcntl.LOCK_UN)
+            insort(self._not_ours, index)
+            self._full_until = 0.0
+
+    def _file(self, index: int) -> int:
+        """Opened when it is needed: the first ones are taken first, and most are never needed."""
+        if index not in self._files:
+            self._files[index] = _opened(self._path.with_name(f"{self._path.name}-{index}"))
+        return self._files[index]
 
 
 def _opened(file: Path) -> int:

@@ -53,8 +53,7 @@ class ProblemHandler(ExceptionHandler):
 
     def format_exception(self, exc: exceptions.APIException) -> dict[str, Any]:
         if isinstance(exc, Refusal):
-            error = exc.error
-            return problem(error.code, error.status, str(error.title), str(error.detail), _faults(error))
+            return _document(exc.error)
         if isinstance(exc, exceptions.ValidationError):
             faults = [_error(one.attr, one.code, one.detail) for one in flatten_errors(exc.detail)]
             return problem("validation_error", 400, errors=faults)
@@ -76,9 +75,7 @@ class ProblemHandler(ExceptionHandler):
         headers: dict[str, str] = super().get_headers(exc)
         if exc.status_code == 401:
             headers["WWW-Authenticate"] = CHALLENGE
-        if isinstance(exc, Refusal) and exc.error.retry_after is not None:
-            headers["Retry-After"] = str(exc.error.retry_after_seconds)
-        return headers
+        return headers | (_retry_after(exc.error) if isinstance(exc, Refusal) else {})
 
 
 def handle(exc: Exception, context: Any) -> HttpResponse | None:
@@ -104,6 +101,21 @@ def problem(
 def problem_response(code: str, status: int, detail: str = "") -> HttpResponse:
     """The document as an answer of Django, for what REST framework never sees."""
     return _answer(problem(code, status, detail=detail))
+
+
+def refusal(error: AccountError) -> HttpResponse:
+    """The answer to a request that REST framework shall never see."""
+    response = _answer(_document(error), _retry_after(error))
+    response._has_been_logged = True  # type: ignore[attr-defined]  # as in report_exception()
+    return response
+
+
+def _document(error: AccountError) -> dict[str, Any]:
+    return problem(error.code, error.status, str(error.title), str(error.detail), _faults(error))
+
+
+def _retry_after(error: AccountError) -> dict[str, str]:
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after_seconds)}
 
 
 def _answer(document: dict[str, Any], headers: dict[str, str] | None = None) -> HttpResponse:
