@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.apps import apps
 from rest_framework.test import APIClient
 
 from accounts import access_tokens, login
@@ -14,6 +13,7 @@ from accounts.models import OneTimeToken, Role, Session, User
 from accounts.models.identifiers import new_id
 from accounts.tokens import Purpose, issue
 from notifications.models import OutboxMail
+from tests.api.conversation import everything
 from tests.api.routes import ANA_ID, SESSION_ID, UNSAFE, Operation, operations
 from tests.conftest import PASSWORD, refused
 
@@ -105,12 +105,6 @@ def generic(client: Any, verb: str, path: str, body: bytes, content_type: str = 
 
 def log_in(client: APIClient, body: bytes, content_type: str = JSON) -> Any:
     return generic(client, "POST", "/api/v1/auth/login/", body, content_type)
-
-
-def everything() -> dict[str, list[dict[str, Any]]]:
-    """All that is stored."""
-    models = [*apps.get_app_config("accounts").get_models(), OutboxMail]
-    return {model.__name__: list(model.objects.order_by("pk").values()) for model in models}  # type: ignore[attr-defined]
 
 
 def problem(answer: Any) -> dict[str, Any]:
