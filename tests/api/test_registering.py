@@ -132,7 +132,8 @@ def test_a_poor_password_is_refused(stranger: APIClient, db: None, password: str
     assert (document["errors"][0]["field"], document["errors"][0]["code"]) == ("password", code)
     assert password not in str(document)
     assert everything()["User"] == []
-    assert owed() == events() == []
+    assert owed() == []
+    assert events() == []
 
 
 def test_spaces_at_the_ends_of_a_password_belong_to_it(stranger: APIClient, db: None) -> None:

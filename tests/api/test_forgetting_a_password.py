@@ -1,0 +1,222 @@
+"""Somebody forgot their password and has a link mailed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from accounts import throttling, tokens
+from accounts.errors import InvalidToken
+from accounts.models import OneTimeToken, Session, User
+from accounts.models.identifiers import new_id
+from notifications.models import OutboxMail
+from tests.api.conversation import (
+    events,
+    everything,
+    facts,
+    is_stored,
+    log_in,
+    mailed,
+    may_log_in,
+    me,
+    owed,
+    post,
+    whole,
+)
+from tests.conftest import OTHER_PASSWORD, refused
+from usermanager.environment import rate
+
+
+@pytest.fixture
+def secret(ana: User, stranger: APIClient) -> str:
+    """That of a link which was mailed to ana."""
+    ask(stranger)
+    return mailed("password_reset")
+
+
+def ask(client: APIClient, email: str = "ana@example.com") -> Any:
+    return post(client, "auth/password/reset/", email=email)
+
+
+def reset(secret: str, password: str = OTHER_PASSWORD) -> Any:
+    return post(APIClient(), "auth/password/reset/confirm/", token=secret, new_password=password)
+
+
+def test_known_and_unknown_addresses_are_answered_alike(
+    stranger: APIClient, ana: User, person: Callable[..., User]
+) -> None:
+    person("dora", is_active=False)
+    names = ["ana", "dora", "nobody"]
+    answers = [ask(stranger, f"{name}@example.com") for name in names]
+    assert answers[0].status_code == 202
+    assert list(answers[0].json()) == ["detail"]
+    assert whole(answers[0]) == whole(answers[1]) == whole(answers[2])
+    assert owed() == [("password_reset", f"{name}@example.com") for name in names]
+    assert set(OutboxMail.objects.values_list("user", flat=True)) == {None}
+    assert not OneTimeToken.objects.exists()
+    assert events() == []
+
+
+def test_asking_takes_as_many_statements_for_nobody_as_for_somebody(
+    stranger: APIClient, ana: User, settings: Settings
+) -> None:
+    settings.RATE_LIMITS = True
+    with CaptureQueriesContext(connection) as known:
+        ask(stranger)
+    with CaptureQueriesContext(connection) as unknown:
+        ask(stranger, "nobody@example.com")
+    assert len(known) == len(unknown) > 0
+
+
+def test_what_is_no_address_is_refused(stranger: APIClient, db: None) -> None:
+    (fault,) = refused(ask(stranger, "ana"), 400, "validation_error")["errors"]
+    assert fault["field"] == "email"
+    assert owed() == []
+
+
+def test_a_mailbox_gets_so_many_and_nobody_is_told(stranger: APIClient, ana: User, settings: Settings) -> None:
+    settings.RATE_LIMITS, settings.RATE_MAIL = True, rate("2/1h")
+    assert {ask(stranger).content for _number in range(4)} == {ask(stranger, "nobody@example.com").content}
+    assert owed() == [("password_reset", "ana@example.com")] * 2 + [("password_reset", "nobody@example.com")]
+
+
+def test_a_client_may_ask_so_often(stranger: APIClient, ana: User, settings: Settings) -> None:
+    settings.RATE_LIMITS, settings.RATE_MAIL_IP = True, rate("2/1h")
+    assert [ask(stranger, f"x{number}@example.com").status_code for number in range(2)] == [202, 202]
+    answer = ask(stranger)
+    refused(answer, 429, "throttled")
+    assert 3590 < int(answer["Retry-After"]) <= 3600
+    assert whole(ask(stranger, "nobody@example.com"))[0] == 429
+    assert len(owed()) == 2
+
+
+def test_the_link_sets_another_password_and_ends_every_session(ana: User, secret: str) -> None:
+    first, second = (log_in(APIClient()).json() for _number in range(2))
+    answer = reset(secret)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert may_log_in(password=OTHER_PASSWORD)
+    assert not may_log_in()
+    for tokens_ in (first, second):
+        refused(me(tokens_["access"]), 401, "token_not_valid")
+        refused(post(APIClient(), "auth/token/refresh/", refresh=tokens_["refresh"]), 401, "token_not_valid")
+    assert owed() == [("password_changed", "ana@example.com")]
+    assert events()[2:4] == ["password:reset", "session:all_revoked"]
+    assert not is_stored(OTHER_PASSWORD)
+
+
+def test_the_secret_stands_nowhere(secret: str) -> None:
+    assert not is_stored(secret)
+    reset(secret)
+    assert not is_stored(secret)
+
+
+def test_the_link_proves_the_address(ana: User, secret: str) -> None:
+    User.objects.update(email_verified=False)
+    reset(secret)
+    assert User.objects.get().email_verified
+    assert "email:verified" in events()
+
+
+def test_works_for_somebody_who_never_had_a_password(ana: User, secret: str) -> None:
+    ana.set_password(None)
+    ana.save(update_fields=["password"])
+    assert reset(secret).status_code == 204
+    assert may_log_in(password=OTHER_PASSWORD)
+
+
+def test_works_once(ana: User, secret: str) -> None:
+    reset(secret)
+    before = facts()
+    refused(reset(secret, "yet another good password"), 400, "invalid_token")
+    assert facts() == before
+
+
+@pytest.mark.parametrize(
+    ("password", "code"), [("short", "password_too_short"), ("ana@example.com", "password_too_weak")]
+)
+def test_a_poor_password_does_not_use_the_link_up(ana: User, secret: str, password: str, code: str) -> None:
+    before = everything()
+    document = refused(reset(secret, password), 400, "validation_error")
+    assert (document["errors"][0]["field"], document["errors"][0]["code"]) == ("new_password", code)
+    assert everything() == before
+    assert reset(secret).status_code == 204
+
+
+def _expire(ana: User) -> None:
+    OneTimeToken.objects.update(expires_at=timezone.now())
+
+
+def _suspend(ana: User) -> None:
+    User.objects.update(is_active=False)
+
+
+def _move(ana: User) -> None:
+    ana.email = "ana@elsewhere.example"
+    ana.save(update_fields=["email"])
+
+
+def _delete(ana: User) -> None:
+    ana.delete()
+
+
+def _ask_again(ana: User) -> None:
+    ask(APIClient())
+    mailed("password_reset")
+
+
+@pytest.mark.parametrize("end", [_expire, _suspend, _move, _delete, _ask_again])
+def test_a_dead_link_looks_like_one_that_never_was(ana: User, secret: str, end: Callable[[User], None]) -> None:
+    end(ana)
+    before = facts()
+    dead = reset(secret)
+    refused(dead, 400, "invalid_token")
+    assert whole(dead) == whole(reset("x" * 43))
+    assert facts() == before
+
+
+def test_a_link_for_something_else_does_not_do(ana: User) -> None:
+    for purpose in set(tokens.Purpose) - {tokens.Purpose.PASSWORD_RESET}:
+        foreign = tokens.issue(ana, purpose, request=new_id(), email=ana.email)
+        refused(reset(foreign), 400, "invalid_token")
+    assert may_log_in()
+
+
+def test_ends_all_other_links_too(ana: User, secret: str) -> None:
+    others = {
+        purpose: tokens.issue(ana, purpose, request=new_id(), email=ana.email)
+        for purpose in set(tokens.Purpose) - {tokens.Purpose.PASSWORD_RESET}
+    }
+    reset(secret)
+    for purpose, other in others.items():
+        with pytest.raises(InvalidToken):
+            tokens.find(other, purpose)
+
+
+def test_forgives_the_failures_that_led_to_it(ana: User, settings: Settings, secret: str) -> None:
+    settings.RATE_LIMITS, settings.RATE_LOGIN = True, rate("2/1h")
+    for _number in range(3):
+        log_in(APIClient(), password="wrong")
+    assert log_in(APIClient()).status_code == 429
+    assert reset(secret).status_code == 204
+    assert may_log_in(password=OTHER_PASSWORD)
+
+
+def test_guesses_are_limited(ana: User, settings: Settings, secret: str) -> None:
+    settings.RATE_LIMITS, settings.RATE_TOKEN = True, rate("2/1h")
+    assert [reset("x" * 43).status_code for _number in range(3)] == [400, 400, 429]
+    refused(reset(secret), 429, "throttled")
+    throttling.forget(throttling.Try("token", "127.0.0.1", settings.RATE_TOKEN))
+    assert reset(secret).status_code == 204
+
+
+def test_nobody_else_is_touched(ana: User, bruno: User, secret: str) -> None:
+    theirs = log_in(APIClient(), "bruno@example.com").json()
+    reset(secret)
+    assert me(theirs["access"]).status_code == 200
+    assert may_log_in("bruno@example.com")
+    assert Session.objects.alive().filter(user=ana).count() == 0

@@ -1,0 +1,98 @@
+"""Somebody logs out, on one device or on all."""
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import AuditEvent, Session, User
+from tests.api.conversation import API, events, log_in, me, post
+from tests.conftest import refused
+
+
+@pytest.fixture
+def phone(ana: User) -> dict[str, Any]:
+    body: dict[str, Any] = log_in(APIClient()).json()
+    return body
+
+
+@pytest.fixture
+def laptop(ana: User) -> dict[str, Any]:
+    body: dict[str, Any] = log_in(APIClient()).json()
+    return body
+
+
+def log_out(path: str = "auth/logout/", *, access: str = "", **body: Any) -> Any:
+    client = APIClient()
+    if access:
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {access}")
+    return post(client, path, **body)
+
+
+def is_in(tokens: dict[str, Any]) -> bool:
+    """Whether both tokens of a device still work."""
+    statuses = {
+        me(tokens["access"]).status_code,
+        post(APIClient(), "auth/token/verify/", token=tokens["refresh"]).status_code,
+    }
+    assert statuses in ({200}, {401})
+    return statuses == {200}
+
+
+def test_the_bearer_s_session_ends(phone: dict[str, Any], laptop: dict[str, Any], ana: User) -> None:
+    answer = log_out(access=phone["access"])
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert not is_in(phone)
+    assert is_in(laptop)
+    event = AuditEvent.objects.get(kind="session:closed")
+    assert event.user_id == event.actor_id == ana.pk
+
+
+def test_no_body_is_needed(phone: dict[str, Any]) -> None:
+    answer = APIClient().post(f"{API}auth/logout", headers={"Authorization": f"Bearer {phone['access']}"})
+    assert answer.status_code == 204
+    assert not is_in(phone)
+
+
+def test_a_refresh_token_is_enough(phone: dict[str, Any], laptop: dict[str, Any]) -> None:
+    assert log_out(refresh=phone["refresh"]).status_code == 204
+    assert not is_in(phone)
+    assert is_in(laptop)
+
+
+def test_the_session_that_is_named_ends_whoever_asks(phone: dict[str, Any], laptop: dict[str, Any]) -> None:
+    assert log_out(access=laptop["access"], refresh=phone["refresh"]).status_code == 204
+    assert not is_in(phone)
+    assert is_in(laptop)
+
+
+def test_nobody_is_logged_out_without_a_token(phone: dict[str, Any]) -> None:
+    refused(log_out(), 401, "not_authenticated")
+    refused(log_out(access="stale"), 401, "token_not_valid")
+    refused(log_out(refresh="stale"), 401, "token_not_valid")
+    refused(log_out(access=phone["access"], refresh="stale"), 401, "token_not_valid")
+    refused(log_out(access=phone["access"], refresh=None), 400, "validation_error")
+    refused(log_out("auth/logout/all/"), 401, "not_authenticated")
+    refused(log_out("auth/logout/all/", access=phone["refresh"]), 401, "token_not_valid")
+    assert is_in(phone)
+    assert events() == ["session:opened"]
+
+
+def test_a_session_ends_once(phone: dict[str, Any]) -> None:
+    log_out(access=phone["access"])
+    refused(log_out(access=phone["access"]), 401, "token_not_valid")
+    refused(log_out(refresh=phone["refresh"]), 401, "token_not_valid")
+    assert events() == ["session:opened", "session:closed"]
+
+
+def test_all_sessions_end_on_demand_and_nobody_else_s(
+    phone: dict[str, Any], laptop: dict[str, Any], bruno: User
+) -> None:
+    others = log_in(APIClient(), "bruno@example.com").json()
+    answer = log_out("auth/logout/all/", access=phone["access"])
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert not is_in(phone)
+    assert not is_in(laptop)
+    assert is_in(others)
+    assert events()[-1] == "session:all_revoked"
+    assert Session.objects.alive().get().user == bruno
