@@ -4,10 +4,11 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.text import capfirst
 
+from accounts.admin.forms import UseCaseForm
 from accounts.admin.listing import BoundedPaginator
 from accounts.errors import AccountError
 from accounts.models import User
@@ -22,6 +23,7 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
     #: The permission that opens each of view, add, change and delete; what is not named here nobody may do.
     needs: ClassVar[dict[str, str]] = {}
 
+    form = UseCaseForm
     ordering = ("-id",)
     list_per_page = 50
     paginator = BoundedPaginator
@@ -65,6 +67,15 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
     ) -> Any:
         """Without Django's transaction: the use case owns it, and may hash a password before."""
         return self._changeform_view(request, object_id, form_url, extra_context)  # type: ignore[attr-defined]
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        """With one button to save: who adds or changes several does not need three to choose from."""
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **options)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """The audit trail has it, see log_addition()."""
+        raise Http404
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Nothing is left to save: the form's use case has run (forms.UseCaseForm)."""

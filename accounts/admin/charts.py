@@ -8,7 +8,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
 from accounts.admin.days import within
@@ -53,8 +53,9 @@ class Chart:
     def description(self) -> str:
         """The picture in words."""
         most = max(self.bars, key=lambda bar: bar.value)
-        words = {"total": self.total, "most": most.value, "day": date_format(most.day, "DATE_FORMAT")}
-        return _("%(total)d in 30 days, at most %(most)d a day, on %(day)s.") % words
+        total, highest = (number_format(number, force_grouping=True) for number in (self.total, most.value))
+        words = {"total": total, "most": highest, "day": date_format(most.day, "DATE_FORMAT")}
+        return _("%(total)s in 30 days, at most %(most)s a day, on %(day)s.") % words
 
 
 def chart(name: str, title: str, rows: QuerySet[Any], address: Callable[[date], str]) -> Chart:

@@ -27,8 +27,9 @@ class RoleForm(UseCaseForm):
         fields = ("name", "description")
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        held = set(options["instance"].permissions) if options.get("instance") else set()
-        initial = {"granted": held & set(roles.PERMISSIONS), "others": "\n".join(sorted(held - set(roles.PERMISSIONS)))}
+        held = options["instance"].permissions if options.get("instance") else []
+        others = [name for name in held if name not in roles.PERMISSIONS]
+        initial = {"granted": [name for name in held if name in roles.PERMISSIONS], "others": "\n".join(others)}
         options["initial"] = initial | (options.get("initial") or {})
         super().__init__(*args, **options)
         if isinstance(granted := self.fields.get("granted"), forms.MultipleChoiceField):

@@ -88,8 +88,8 @@ class SessionAdmin(PanelModelAdmin):
         return words.badge(_("alive"), "good") if session.is_alive else words.badge(_("ended"))
 
     @admin.display(description=_("ends"))
-    def ends_at(self, session: Session) -> Any:
-        return session.ends_at
+    def ends_at(self, session: Session) -> str:
+        return words.moment(session.ends_at)
 
 
 def _ip(term: str) -> str | None:

@@ -113,7 +113,7 @@ class UserAdmin(BulkActions):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
         if user := context.get("original"):
             context |= self._known(request, user)
-        context |= {"show_save_and_add_another": False, "show_save_and_continue": False, "show_delete": False}
+        context["show_delete"] = False  # it stands among the buttons
         return super().render_change_form(request, context, *args, **options)
 
     def response_post_save_change(self, request: HttpRequest, obj: User) -> HttpResponseRedirect:

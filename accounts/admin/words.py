@@ -61,9 +61,10 @@ def event(kind: str) -> str:
 
 def details(data: dict[str, Any]) -> str:
     """The data of an event in one line."""
-    return " · ".join(
-        f"{name}: {_value(value)}" for name, value in data.items() if name not in UNTOLD and value not in ("", None, [])
-    )
+    told = {name: value for name, value in data.items() if name not in UNTOLD and value not in ("", None, [])}
+    if "until" in told:
+        told["until"] = date_format(datetime.fromisoformat(told["until"]), "SHORT_DATETIME_FORMAT")
+    return " · ".join(f"{name}: {_value(value)}" for name, value in told.items())
 
 
 def _suspended(user: User) -> SafeString:

@@ -1,5 +1,6 @@
 """Every page of the panel, in both languages, for whoever may see it."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -91,3 +92,27 @@ def test_nonsense_in_the_address_is_no_fault(root: User, panel_of: Panel, query:
     client = panel_of(root)
     for name in LISTS.values():
         assert client.get(reverse(name) + query).status_code < 500
+
+
+INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*\ssrc=)", re.IGNORECASE)
+FROM_OUTSIDE = re.compile(
+    r"<(?:link|script|img|form|iframe)\b[^>]*\s(?:href|src|action)=.(?:https?:)?//", re.IGNORECASE
+)
+
+
+def test_no_page_needs_what_the_content_security_policy_refuses(
+    root: User, panel_of: Panel, pages: dict[str, str]
+) -> None:
+    client = panel_of(root)
+    confirmation = {"action": "suspend", "_selected_action": [str(root.pk)]}
+    answers = [Client().get("/admin/login/"), client.post(pages["users.view list"], confirmation)]
+    answers += [client.get(address) for address in ("/admin/", "/admin/password_change/", *pages.values())]
+    for answer in answers:
+        page, address = answer.content.decode(), answer.request["PATH_INFO"]
+        assert "script-src 'self'; style-src 'self'" in answer["Content-Security-Policy"], address
+        assert not INLINE.findall(page), address
+        assert not FROM_OUTSIDE.findall(page), address
+
+
+def test_djangos_own_history_is_gone(root: User, ana: User, panel_of: Panel) -> None:
+    assert panel_of(root).get(reverse("admin:accounts_user_history", args=[ana.pk])).status_code == 404

@@ -1,0 +1,128 @@
+"""Roles in the panel: granted, changed and removed, and never more than one holds oneself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts import roles
+from accounts.models import AuditEvent, Role, User
+
+Panel = Callable[[User], Client]
+ADD = reverse("admin:accounts_role_add")
+
+
+@pytest.fixture
+def support(role: Callable[..., Role]) -> Role:
+    return role("support", "users.view", "users.change", "billing.refund")
+
+
+@pytest.fixture
+def keeper(person: Callable[..., User], role: Callable[..., Role]) -> User:
+    """Somebody who keeps the roles, and holds little else."""
+    role("keeper", "roles.view", "roles.change", "users.view")
+    return person("kim", role="keeper")
+
+
+def page(role: Role) -> str:
+    return reverse("admin:accounts_role_change", args=[role.pk])
+
+
+def sent(client: Client, address: str, **form: Any) -> str:
+    answer = client.post(address, form, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def filled(role: Role, **changes: Any) -> dict[str, Any]:
+    """The form of a role as the page shows it, but for the changes."""
+    granted = [name for name in role.permissions if name in roles.PERMISSIONS]
+    others = [name for name in role.permissions if name not in roles.PERMISSIONS]
+    form = {"name": role.name, "description": role.description, "granted": granted, "others": "\n".join(others)}
+    return form | changes
+
+
+def test_the_page_shows_what_a_role_grants(root: User, support: Role, panel_of: Panel) -> None:
+    seen = panel_of(root).get(page(support)).context["adminform"].form
+    checked = [box.data["value"] for box in seen["granted"] if box.data["selected"]]
+    assert sorted(checked) == ["users.change", "users.view"]
+    assert seen["others"].value() == "billing.refund"
+
+
+def test_another_description_leaves_the_permissions_as_they_are(root: User, support: Role, panel_of: Panel) -> None:
+    sent(panel_of(root), page(support), **filled(support, description="Answers tickets"))
+    before = support.permissions
+    support.refresh_from_db()
+    assert (support.description, support.permissions) == ("Answers tickets", before)
+
+
+def test_permissions_are_granted_and_taken_away(root: User, support: Role, panel_of: Panel) -> None:
+    form = filled(support, granted=["users.view", "audit.view"], others="billing.refund\nblog.write")
+    sent(panel_of(root), page(support), **form)
+    support.refresh_from_db()
+    assert support.permissions == ["audit.view", "billing.refund", "blog.write", "users.view"]
+    assert AuditEvent.objects.get(kind="role:changed").actor_id == root.pk
+
+
+def test_a_role_is_made_and_removed(root: User, panel_of: Panel) -> None:
+    client = panel_of(root)
+    sent(client, ADD, name="auditor", granted=["audit.view"])
+    auditor = Role.objects.get(name="auditor")
+    assert auditor.permissions == ["audit.view"]
+    sent(client, reverse("admin:accounts_role_delete", args=[auditor.pk]), post="yes")
+    assert not Role.objects.filter(name="auditor").exists()
+    assert set(AuditEvent.objects.values_list("kind", flat=True)) >= {"role:created", "role:deleted"}
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"name": "Not a name"}, "Use lower case letters"),
+        ({"name": "support"}, "There is a role with this name already."),
+        ({"name": ""}, "This field is required."),
+        ({"others": "users.everything"}, "There is no such permission."),
+        ({"others": "users.view"}, "There is no such permission."),
+        ({"others": "nonsense"}, "There is no such permission."),
+        ({"granted": ["users.everything"]}, "Select a valid choice."),
+    ],
+)
+def test_what_cannot_be_taken_is_said_at_its_field(
+    root: User, support: Role, panel_of: Panel, form: dict[str, Any], words: str
+) -> None:
+    before = Role.objects.count()
+    assert words in sent(panel_of(root), ADD, **{"name": "fresh"} | form)
+    assert Role.objects.count() == before
+
+
+def test_nobody_grants_what_they_do_not_hold(keeper: User, panel_of: Panel) -> None:
+    client = panel_of(keeper)
+    assert "Select a valid choice." in sent(client, ADD, name="strong", granted=["users.delete"])
+    assert "You do not have permission to do this." in sent(client, ADD, name="strong", others="billing.refund")
+    assert not Role.objects.filter(name="strong").exists()
+
+
+def test_a_role_that_holds_more_is_shown_and_not_changed(keeper: User, support: Role, panel_of: Panel) -> None:
+    client = panel_of(keeper)
+    assert "billing.refund" in client.get(page(support)).content.decode()
+    assert client.post(page(support), filled(support, granted=[])).status_code == 403
+    assert client.post(reverse("admin:accounts_role_delete", args=[support.pk]), {"post": "yes"}).status_code == 403
+    before = support.permissions
+    support.refresh_from_db()
+    assert support.permissions == before
+
+
+@pytest.mark.parametrize("name", [roles.ADMIN, roles.USER])
+def test_a_built_in_role_stays(root: User, panel_of: Panel, name: str) -> None:
+    role = Role.objects.get(name=name)
+    assert (
+        panel_of(root).post(reverse("admin:accounts_role_delete", args=[role.pk]), {"post": "yes"}).status_code == 403
+    )
+    assert Role.objects.filter(name=name).exists()
+
+
+def test_a_role_that_somebody_has_is_not_removed(root: User, carla: User, panel_of: Panel) -> None:
+    address = reverse("admin:accounts_role_delete", args=[carla.role.pk])
+    assert "Somebody has this role." in sent(panel_of(root), address, post="yes")
+    assert Role.objects.filter(pk=carla.role.pk).exists()
