@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
+from django.db import connection
 
 from accounts.errors import Overloaded
 
@@ -28,7 +29,7 @@ NICENESS = 10
 LOOK_SECONDS = 0.002  # how often whoever is next looks for a core; a hash takes a hundred times as long
 FULL_SECONDS = 0.005
 REFUSAL_SECONDS = 0.06
-REFUSED_AT_ONCE = 16  # of a process: each of them keeps a thread of the web server
+REFUSED_AT_ONCE = 32  # of a process: each of them keeps a thread of the web server
 T = TypeVar("T")
 
 
@@ -46,6 +47,7 @@ class HashingGate:
     def run(self, compute: Callable[..., T], *arguments: object) -> T:
         """What `compute` returns. Raises Overloaded at once when nobody else may wait."""
         with self.place():
+            _lend_connection()
             return self._executor.submit(self._compute, compute, *arguments).result()
 
     @contextmanager
@@ -127,6 +129,12 @@ class _Slots:
         if index not in self._files:
             self._files[index] = _opened(self._path.with_name(f"{self._path.name}-{index}"))
         return self._files[index]
+
+
+def _lend_connection() -> None:
+    """A hash takes a while, in which another request may have this one's connection, if it is borrowed from a pool."""
+    if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
+        connection.close()
 
 
 def _opened(file: Path) -> int:

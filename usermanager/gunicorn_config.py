@@ -23,6 +23,12 @@ worker_class = "gthread"
 # On top of WEB_THREADS a thread for each login that may hash, wait or be slowed down, as all of them may be here: those
 # must never hold up the other requests.
 threads = settings.WEB_THREADS + settings.LOGIN_CONCURRENCY + settings.LOGIN_QUEUE + hashing_gate.REFUSED_AT_ONCE
+# That many threads must not each keep a connection: PostgreSQL has a hundred. They borrow one for as long as a request,
+# and not while it hashes.
+if not settings.IS_SQLITE:
+    database = settings.DATABASES["default"]
+    pool = {"min_size": 1, "max_size": settings.WEB_THREADS}
+    database |= {"CONN_MAX_AGE": 0, "OPTIONS": {**database["OPTIONS"], "pool": pool}}
 graceful_timeout = 25
 limit_request_line = 8190
 forwarded_allow_ips = ""  # what a proxy says is Django's to believe, see TRUSTED_PROXIES

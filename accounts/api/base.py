@@ -30,8 +30,8 @@ class ApiView(APIView):
         with quotas.observed() as counted:
             response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
         if counted:
-            response["RateLimit-Policy"] = ", ".join(map(_policy, counted.items()))
-            response["RateLimit"] = ", ".join(map(_state, counted.items()))
+            response["RateLimit-Policy"] = ", ".join(map(_policy, sorted(counted.items())))
+            response["RateLimit"] = ", ".join(map(_state, sorted(counted.items())))
         return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
