@@ -230,6 +230,20 @@ def test_a_refresh_token_cannot_be_made_up(ana: User) -> None:
         refuse(refresh[:place] + swapped + refresh[place + 1 :])
 
 
+def test_a_refresh_token_has_one_spelling(ana: User) -> None:
+    """The last character has bits to spare, and some decoders overlook padding and other alphabets."""
+    session, refresh = sessions.open_session(ana)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = alphabet.index(refresh[-1])
+    assert last % 4 == 0
+    for spare in (1, 2, 3):
+        refuse(refresh[:-1] + alphabet[last + spare])
+    for other in (refresh + "=", refresh + "==", refresh.replace("-", "+").replace("_", "/"), f" {refresh}"):
+        if other != refresh:
+            refuse(other)
+    assert sessions.check(refresh) == session
+
+
 def test_a_refresh_token_of_another_installation_is_refused(ana: User, settings: Settings) -> None:
     _session, refresh = sessions.open_session(ana)
     settings.SECRET_KEY = "another-" * 10

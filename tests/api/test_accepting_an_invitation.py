@@ -70,6 +70,13 @@ def test_a_poor_password_does_not_use_the_link_up(secret: str, poor: str) -> Non
     assert accept(secret).status_code == 204
 
 
+def test_the_name_they_were_given_is_no_password(ana: User, secret: str) -> None:
+    User.objects.update(full_name="Ana García Belmonte")
+    before = facts()
+    refused(accept(secret, "Ana García Belmonte"), 400, "validation_error")
+    assert facts() == before
+
+
 def _expire(ana: User) -> None:
     OneTimeToken.objects.update(expires_at=timezone.now())
 

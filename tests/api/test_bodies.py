@@ -33,6 +33,8 @@ MALFORMED: dict[str, bytes] = {
     "a key given twice": b'{"email": "a@example.com", "email": "b@example.com"}',
     "a key given twice within": b'{"metadata": {"a": 1, "a": 2}}',
     "a key given twice in two spellings": b'{"email": "a@example.com", "\\u0065mail": "b@example.com"}',
+    "arrays 33 deep": b"[" * 33 + b"]" * 33,
+    "objects 33 deep": b'{"a":' * 33 + b"1" + b"}" * 33,
     "arrays 900 deep": b"[" * 900 + b"]" * 900,
     "objects 900 deep": b'{"a":' * 900 + b"1" + b"}" * 900,
     "arrays 30000 deep": b"[" * 30000 + b"]" * 30000,
@@ -210,6 +212,11 @@ def test_the_largest_body_is_64_kib(client: APIClient) -> None:
     assert len(padded(64 * 1024)) == 64 * 1024
     assert log_in(client, padded(64 * 1024)).status_code == 200
     refused(log_in(client, padded(64 * 1024 + 1)), 413, "payload_too_large")
+
+
+def test_a_body_may_be_nested_to_a_depth_of_32(client: APIClient) -> None:
+    credentials = json.dumps({"email": "ana@example.com", "password": PASSWORD}).encode()
+    assert log_in(client, credentials[:-1] + b', "unknown": ' + b"[" * 31 + b"]" * 31 + b"}").status_code == 200
 
 
 def test_a_number_that_is_large_and_a_number_is_one(client: APIClient) -> None:

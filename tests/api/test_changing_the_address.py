@@ -163,6 +163,16 @@ def test_ends_links_that_were_mailed_to_the_old_address(ana: User, client: APICl
     assert may_log_in(NEW)
 
 
+def test_ends_older_links_even_if_only_the_spelling_changes(client: APIClient) -> None:
+    ask(client, "Ana@Example.com")
+    move = mailed("email_change")
+    post(APIClient(), "auth/password/reset/", email="ana@example.com")
+    older = mailed("password_reset")
+    assert confirm(move).status_code == 204
+    answer = post(APIClient(), "auth/password/reset/confirm/", token=older, new_password="another good password")
+    refused(answer, 400, "invalid_token")
+
+
 def test_nobody_can_fill_another_s_mailbox(client: APIClient, settings: Settings) -> None:
     settings.RATE_LIMITS, settings.RATE_MAIL = True, rate("2/1h")
     assert {ask(client).status_code for _number in range(4)} == {202}
