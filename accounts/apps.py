@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.apps import apps as current_apps
 from django.contrib.admin import apps as admin_apps
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +18,7 @@ class AccountsConfig(AppConfig):
         from accounts import checks, signals, suspension  # noqa: F401  checks register themselves
         from accounts.role_changes import ensure_builtin
 
-        def make_roles(apps: Any, **_options: Any) -> None:
+        def make_roles(apps: Any = current_apps, **_options: Any) -> None:  # `flush` names none
             ensure_builtin(apps.get_model("accounts", "Role"))
 
         post_migrate.connect(make_roles, sender=self, weak=False, dispatch_uid="accounts.ensure_builtin")

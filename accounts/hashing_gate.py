@@ -28,7 +28,7 @@ from accounts.errors import Overloaded
 NICENESS = 10
 LOOK_SECONDS = 0.002  # how often whoever is next looks for a core; a hash takes a hundred times as long
 FULL_SECONDS = 0.005
-REFUSAL_SECONDS = 0.06
+REFUSAL_SECONDS = 0.05
 REFUSED_AT_ONCE = 32  # of a process: each of them keeps a thread of the web server
 T = TypeVar("T")
 

@@ -282,6 +282,9 @@ LOGGING = {
     # Django's own handlers go: they mail tracebacks to ADMINS and print each line a second time when DEBUG is on.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # Statements with their values: hashes of passwords, addresses, keys of sessions.
+        "django.db.backends": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.template": {"handlers": [], "level": "INFO", "propagate": True},  # contexts, and with them mailed links
         "django.request": {"handlers": [], "level": "ERROR", "propagate": True},  # usermanager.access has the rest
         "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL", "propagate": True},
         "gunicorn.error": {"handlers": [], "level": "WARNING", "propagate": True},
