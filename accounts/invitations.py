@@ -97,6 +97,15 @@ def in_state(users: QuerySet[User], state: State) -> QuerySet[User]:
     return users.filter(_conditions()[state])
 
 
+def open_ones(users: QuerySet[User]) -> QuerySet[User]:
+    """Those whose invitation is OPEN.
+
+    Asked within a subquery, the index of who was ever invited answers it, in whatever order the users are listed.
+    """
+    invited = User.objects.filter(invited_at__isnull=False, invitation_ended_at=None)
+    return users.filter(pk__in=invited.filter(password__startswith=UNUSABLE_PASSWORD_PREFIX).values("pk"))
+
+
 def _conditions() -> dict[State, Q]:
     """Each state in SQL; exactly one holds for a user.
 

@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import invitations, roles
 from accounts.filters import UserFilter
-from accounts.invitations import State
 from accounts.models import User
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ PILLS: dict[str, "_StrPromise"] = {
 def narrowed(users: QuerySet[User], pill: str) -> QuerySet[User]:
     """Those of the users whom a pill shows; all of them for one that there is not."""
     if pill == "invited":
-        return invitations.in_state(users, State.SENT) | invitations.in_state(users, State.EXPIRED)
+        return invitations.open_ones(users)
     given = {
         "new": {"created_after": (timezone.now() - WEEK).isoformat()},
         "unverified": {"email_verified": "false"},

@@ -1,14 +1,17 @@
 """Users in the panel: found, created and changed; and what nobody gets past its forms."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts import roles, users
+from accounts import hashers, invitations, roles, users
 from accounts.models import AuditEvent, Role, User
 from notifications.models import OutboxMail
 from tests.conftest import PASSWORD
@@ -63,11 +66,13 @@ def test_a_pill_narrows_the_list(root: User, ana: User, person: Callable[..., Us
         assert {user for user in people if page(user) in listed} == {who}, pill
 
 
-def test_the_invited_are_those_without_a_password(carla: User, ana: User, panel_of: Panel) -> None:
-    invited = users.create("dora@example.com", actor=None)
+def test_the_invited_are_those_who_may_still_accept(carla: User, ana: User, panel_of: Panel) -> None:
+    invited, late, revoked = (users.create(f"{name}@example.com", actor=None) for name in ("dora", "emil", "fay"))
+    User.objects.filter(pk=late.pk).update(invited_at=timezone.now() - timedelta(days=30))
+    invitations.revoke(revoked, actor=None)
     listed = panel_of(carla).get(LIST, {"show": "invited"}).content.decode()
-    assert page(invited) in listed
-    assert page(ana) not in listed
+    assert [page(user) in listed for user in (invited, late, revoked, ana)] == [True, True, False, False]
+    assert "Invitation expired" in listed
 
 
 def test_a_user_without_a_password_is_invited(carla: User, panel_of: Panel) -> None:
@@ -86,6 +91,22 @@ def test_a_user_with_a_password_is_welcomed(carla: User, panel_of: Panel) -> Non
     assert dora.check_password(PASSWORD)
     assert dora.email_verified
     assert OutboxMail.objects.get().kind == "welcome"
+
+
+def test_no_password_is_hashed_within_a_transaction(
+    carla: User, panel_of: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depths: list[int] = []
+    make = hashers.make
+
+    def noting(password: str) -> str:
+        depths.append(len(connection.savepoint_ids))
+        return make(password)
+
+    monkeypatch.setattr(hashers, "make", noting)
+    client, outside = panel_of(carla), len(connection.savepoint_ids)
+    sent(client, ADD, {"email": "dora@example.com", "password": PASSWORD})
+    assert depths == [outside]
 
 
 @pytest.mark.parametrize(
