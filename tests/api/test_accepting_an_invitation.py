@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts import invitations, tokens, users
+from accounts import hashers, invitations, tokens, users
 from accounts.models import OneTimeToken, User
 from accounts.models.identifiers import new_id
 from tests.api.conversation import events, facts, is_stored, mailed, may_log_in, owed, post, whole
@@ -59,6 +59,19 @@ def test_works_once(secret: str) -> None:
     before = facts()
     refused(accept(secret, "another good password"), 400, "invalid_token")
     assert facts() == before
+
+
+def test_of_two_at_once_one_wins(ana: User, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = hashers.make
+
+    def make_while_another_is_faster(password: str) -> str:
+        monkeypatch.setattr(hashers, "make", real)
+        assert accept(secret, "another good password").status_code == 204
+        return real(password)
+
+    monkeypatch.setattr(hashers, "make", make_while_another_is_faster)
+    refused(accept(secret), 400, "invalid_token")
+    assert may_log_in(password="another good password")
 
 
 @pytest.mark.parametrize("poor", ["short", "password123", "ana@example.com", "Ana García Belmonte"])

@@ -108,6 +108,7 @@ def test_who_leaves_is_gone_with_everything_of_theirs(client: APIClient, ana: Us
     assert "ana@" not in str(stored)
     assert AuditEvent.objects.latest("id").kind == "user:deleted"
     assert set(AuditEvent.objects.values_list("user_id", flat=True)) == {ana.pk}
+    assert set(AuditEvent.objects.values_list("ip", "user_agent")) == {(None, "")}
     refused(me(other["access"]), 401, "token_not_valid")
     refused(client.get(ME), 401, "token_not_valid")
     refused(post(APIClient(), "auth/token/refresh/", refresh=other["refresh"]), 401, "token_not_valid")
@@ -135,7 +136,6 @@ def test_guesses_at_the_password_are_limited(client: APIClient, settings: Settin
 
 def test_the_last_admin_stays(root: User, client_of: Callable[[User], APIClient], person: Callable[..., User]) -> None:
     person("dora", role="admin", is_active=False)
-    before = facts()
     client = client_of(root)
     before = facts()
     refused(leave(client), 409, "last_admin")
