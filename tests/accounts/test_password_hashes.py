@@ -211,3 +211,24 @@ def test_every_hash_goes_through_the_gate(
     monkeypatch.setattr(hashers, "gate", lambda: gate)
     with gate.place(), pytest.raises(Overloaded):
         hashing(ana)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.77, 0.97])
+@pytest.mark.parametrize("password", ["wrong", "wrong ½"], ids=["one form", "two forms"])
+def test_a_hash_of_another_kind_is_refused_with_as_much_work_as_one_of_ours(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, share: float, password: str
+) -> None:
+    """On a clock that bcrypt moves by its steps, and the other hash by its share of one of ours."""
+    settings.BCRYPT_ROUNDS = 12
+    encoded = PBKDF2PasswordHasher().encode(PASSWORD, "salt" * 6, 1)
+    clock = [1.0]
+
+    def hash_for(seconds: float) -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr("accounts.hashers.time.thread_time", lambda: clock[0])
+    monkeypatch.setattr(bcrypt, "hashpw", lambda _password, salt: hash_for(2.0 ** (int(salt.split(b"$")[2]) - 12)))
+    monkeypatch.setattr(PBKDF2PasswordHasher, "verify", lambda *_arguments: hash_for(share))
+    assert hashers.verify(password, encoded)[0] is False
+    forms = 1 if password == "wrong" else 2
+    assert clock[0] - 1 == pytest.approx(forms, abs=1 / 128)
