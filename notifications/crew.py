@@ -19,8 +19,8 @@ class Crew:
     """`on_room` is called by one of the threads whenever half of the places have become free."""
 
     def __init__(self, threads: int, on_room: Callable[[], None]) -> None:
+        self.places = threads * PLACES_PER_THREAD
         self._on_room = on_room
-        self._places = threads * PLACES_PER_THREAD
         self._waiting: SimpleQueue[UUID | None] = SimpleQueue()
         self._in_hand: set[UUID] = set()
         self._lock = threading.Lock()
@@ -29,30 +29,25 @@ class Crew:
         for thread in self._threads:
             thread.start()
 
-    @property
-    def room(self) -> int:
-        return max(0, self._places - len(self._in_hand))
-
-    @property
-    def in_hand(self) -> int:
-        return len(self._in_hand)
-
     def offer(self, mail_id: UUID) -> bool:
         """Whether there was a place for it; a mail that is in hand already keeps the one it has."""
         with self._lock:
             if mail_id in self._in_hand:
                 return True
-            if not self.room:
+            if len(self._in_hand) >= self.places:
                 return False
             self._in_hand.add(mail_id)
         self._waiting.put(mail_id)
         return True
 
-    def close(self) -> None:
-        """Lets the mails that are being sent go out, and leaves the others to the next relay."""
+    def dismiss(self) -> None:
+        """Takes up nothing more, and leaves what waits to the next relay."""
         self._is_closing = True
         for _ in self._threads:
             self._waiting.put(None)
+
+    def wait(self) -> None:
+        """Lets the mails that are being sent go out."""
         for thread in self._threads:
             thread.join()
 
@@ -75,6 +70,6 @@ class Crew:
     def _put_down(self, mail_id: UUID) -> None:
         with self._lock:
             self._in_hand.discard(mail_id)
-            has_room = len(self._in_hand) == self._places // 2
+            has_room = len(self._in_hand) == self.places // 2
         if has_room:
             self._on_room()

@@ -2,16 +2,23 @@
 
 import logging
 import re
+import time
+from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.db import Error, close_old_connections
+from django.utils import timezone
 
 from accounts.addresses import deliverable
 from notifications import mail_server, mails, metrics, outbox
 from notifications.mail_folder import KIND_HEADER
 from notifications.models import OutboxMail
+
+SETTLING = timedelta(seconds=20)  # a row may wait for its lock as long as SQLite lets it
+AGAIN_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +34,7 @@ def deliver(mail_id: UUID) -> None:
         return
     try:
         content = mails.compose(mail)
+        _require_time(mail)
         mail_server.send(message(mail, content))
     except mails.NotWanted as reason:
         outbox.settle_cancelled(mail, str(reason))
@@ -39,9 +47,29 @@ def deliver(mail_id: UUID) -> None:
         metrics.count_try(mail, "postponed")
         raise
     else:
-        outbox.settle_sent(mail)
+        _settle_sent(mail)
         metrics.count_sent(mail)
         log.info("mail %s (%s) was sent, try %d", mail.pk, mail.kind, mail.attempts)
+
+
+def _require_time(mail: OutboxMail) -> None:
+    """Whoever takes the mail over must not meet us: while we waited for the database, our lease ran. Raises NotSent."""
+    needed = timedelta(seconds=mail_server.CONVERSATION_SECONDS) + SETTLING
+    if mail.lease_until is None or mail.lease_until - timezone.now() < needed:
+        raise mail_server.NotSent("The database kept us waiting for too long.")
+
+
+def _settle_sent(mail: OutboxMail) -> None:
+    """As often as the lease lets us: while the database is away, that it was sent is known here alone."""
+    while True:
+        try:
+            outbox.settle_sent(mail)
+            return
+        except Error:
+            if mail.lease_until is None or timezone.now() > mail.lease_until:
+                raise
+            close_old_connections()
+            time.sleep(AGAIN_SECONDS)
 
 
 def _settle_not_sent(mail: OutboxMail, reason: str, *, is_final: bool) -> None:

@@ -38,7 +38,6 @@ class Due(NamedTuple):
     """A mail to be taken up; `is_overdue` when the broker was trusted with it and no worker took it."""
 
     id: UUID
-    queue: str
     is_overdue: bool
 
 
@@ -89,16 +88,16 @@ def claim(mail_id: UUID) -> OutboxMail | None:
     return None
 
 
-def due(limit: int) -> list[Due]:
-    """The mails to be taken up now: those that a dead sender left behind, then those that somebody waits for."""
+def due(queue: str, limit: int) -> list[Due]:
+    """The mails of a queue to be taken up now: those that a dead sender left behind, then the others."""
     now = timezone.now()
-    left = OutboxMail.objects.filter(state=State.SENDING, lease_until__lte=now).order_by("lease_until")
-    found = [Due(mail_id, queue, is_overdue=False) for mail_id, queue in left.values_list("pk", "queue")[:limit]]
+    mails = OutboxMail.objects.filter(queue=queue)
+    left = mails.filter(state=State.SENDING, lease_until__lte=now).order_by("lease_until")
+    found = [Due(mail_id, is_overdue=False) for mail_id in left.values_list("pk", flat=True)[:limit]]
     is_waiting = Q(lease_until=None) | Q(lease_until__lte=now)
-    owed = OutboxMail.objects.filter(is_waiting, state=State.OWED, next_attempt_at__lte=now)
-    rows = owed.order_by("-queue", "next_attempt_at").values_list("pk", "queue", "lease_until")
-    more = rows[: limit - len(found)]
-    return found + [Due(mail_id, queue, is_overdue=lease is not None) for mail_id, queue, lease in more]
+    owed = mails.filter(is_waiting, state=State.OWED, next_attempt_at__lte=now).order_by("next_attempt_at")
+    more = owed.values_list("pk", "lease_until")[: limit - len(found)]
+    return found + [Due(mail_id, is_overdue=lease is not None) for mail_id, lease in more]
 
 
 def backlog() -> Backlog:

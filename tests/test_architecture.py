@@ -27,7 +27,7 @@ notifications
     receivers  admin  management  checks
     panel
     relay
-    publisher  crew
+    publisher  crew  housekeeping
     tasks  doorbell
     delivery
     mails  outbox  mail_server  mail_folder  trial  metrics

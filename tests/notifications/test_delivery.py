@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
-from notifications import delivery, mail_server, mails
+from notifications import delivery, mail_server, mails, outbox
 from notifications.models import MAX_ATTEMPTS, OutboxMail, State
 from tests.notifications.post import CLOSE, HANG, Post, text_of
 from tests.usermanager.processes import eventually
@@ -212,6 +212,48 @@ def test_a_fault_that_nobody_foresaw_postpones_the_mail_and_is_raised(
         delivery.deliver(mail.pk)
     settled = OutboxMail.objects.get(pk=mail.pk)
     assert (settled.state, settled.attempts, settled.last_error) == (State.OWED, 1, "ZeroDivisionError")
+
+
+def test_a_mail_whose_lease_ran_out_while_the_database_was_slow_is_left_to_the_next_try(
+    owe: Owe, ana: User, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one may take it over at any moment, and both would send it."""
+    monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=mail_server.CONVERSATION_SECONDS + 19))
+    settled = deliver(owe())
+    assert (settled.state, settled.last_error) == (State.OWED, "The database kept us waiting for too long.")
+    assert post.mails == []
+
+
+def test_that_a_mail_was_sent_is_written_down_as_soon_as_the_database_is_back(
+    owe: Owe, ana: User, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "AGAIN_SECONDS", 0.01)
+    settle, faults = outbox.settle_sent, [OperationalError("locked"), OperationalError("locked")]
+
+    def settle_at_last(mail: OutboxMail) -> None:
+        if faults:
+            raise faults.pop()
+        settle(mail)
+
+    monkeypatch.setattr(outbox, "settle_sent", settle_at_last)
+    assert deliver(owe()).state == State.SENT
+    assert len(post.mails) == 1
+
+
+def test_a_database_that_stays_away_is_given_up_with_the_lease(
+    owe: Owe, ana: User, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "AGAIN_SECONDS", 0.01)
+    ends_at = timezone.now() + timedelta(seconds=0.1)
+
+    def fail(mail: OutboxMail) -> None:
+        mail.lease_until = ends_at
+        raise OperationalError("locked")
+
+    monkeypatch.setattr(outbox, "settle_sent", fail)
+    with pytest.raises(OperationalError):
+        deliver(owe())
+    assert timezone.now() > ends_at
 
 
 def test_a_mail_goes_out_of_any_transaction(owe: Owe, ana: User, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def test_a_mail_whose_sender_died_is_somebody_elses_after_the_lease(owe: Owe) ->
     mail = owe()
     dead = claim(mail)
     pass_time(mail, outbox.LEASE)
-    assert [due.id for due in outbox.due(10)] == [mail.pk]
+    assert [due.id for due in outbox.due(Queue.NOW, 10)] == [mail.pk]
     assert claim(mail).attempts == 2
     assert not OutboxMail.objects.held(dead).exists()
 
@@ -116,47 +116,48 @@ def test_a_mail_that_kills_its_sender_each_time_fails_in_the_end(owe: Owe) -> No
     stored = OutboxMail.objects.get(pk=mail.pk)
     assert (stored.state, stored.attempts) == (State.FAILED, MAX_ATTEMPTS)
     assert "stopped without a word" in stored.last_error
-    assert outbox.due(10) == []
+    assert outbox.due(Queue.NOW, 10) == []
 
 
-def test_what_somebody_waits_for_is_due_before_what_goes_to_many(owe: Owe) -> None:
+def test_what_somebody_waits_for_is_due_apart_from_what_goes_to_many(owe: Owe) -> None:
     bulk, first, second = owe(queue=Queue.BULK), owe(), owe()
-    assert [due.id for due in outbox.due(10)] == [first.pk, second.pk, bulk.pk]
-    assert [due.id for due in outbox.due(1)] == [first.pk]
+    assert [due.id for due in outbox.due(Queue.NOW, 10)] == [first.pk, second.pk]
+    assert [due.id for due in outbox.due(Queue.NOW, 1)] == [first.pk]
+    assert [due.id for due in outbox.due(Queue.BULK, 10)] == [bulk.pk]
 
 
 def test_what_dead_senders_left_is_due_however_much_else_is(owe: Owe) -> None:
     left = owe(queue=Queue.BULK)
     claim(left)
     pass_time(left, outbox.LEASE)
-    owe()
-    assert [due.id for due in outbox.due(1)] == [left.pk]
+    owe(queue=Queue.BULK)
+    assert [due.id for due in outbox.due(Queue.BULK, 1)] == [left.pk]
 
 
 def test_with_a_broker_a_fresh_mail_is_the_workers_for_a_while(owe: Owe, settings: Settings) -> None:
     settings.CELERY_BROKER_URL = "amqp://broker"
     mail = owe()
-    assert outbox.due(10) == []
+    assert outbox.due(Queue.NOW, 10) == []
     pass_time(mail, outbox.ON_ITS_WAY)
-    assert [due.is_overdue for due in outbox.due(10)] == [True]
+    assert [due.is_overdue for due in outbox.due(Queue.NOW, 10)] == [True]
     assert outbox.claim(mail.pk)
 
 
 def test_a_mail_is_handed_to_the_broker_by_one_and_comes_back_if_no_worker_takes_it(owe: Owe) -> None:
     mail = owe()
-    (due,) = outbox.due(10)
+    (due,) = outbox.due(Queue.NOW, 10)
     assert outbox.hand_over([due]) == [due]
     assert outbox.hand_over([due]) == []
-    assert outbox.due(10) == []
+    assert outbox.due(Queue.NOW, 10) == []
     pass_time(mail, outbox.HANDED_OVER)
-    assert [due.is_overdue for due in outbox.due(10)] == [True]
+    assert [due.is_overdue for due in outbox.due(Queue.NOW, 10)] == [True]
 
 
 def test_what_the_broker_did_not_take_is_due_again(owe: Owe) -> None:
     owe()
-    given = outbox.hand_over(outbox.due(10))
+    given = outbox.hand_over(outbox.due(Queue.NOW, 10))
     outbox.take_back(given)
-    assert outbox.due(10) == given
+    assert outbox.due(Queue.NOW, 10) == given
 
 
 def test_retry_owes_anew_all_but_what_was_sent_or_is_being_sent(owe: Owe) -> None:
@@ -166,7 +167,7 @@ def test_retry_owes_anew_all_but_what_was_sent_or_is_being_sent(owe: Owe) -> Non
     outbox.settle_sent(claim(sent))
     claim(sending)
     assert outbox.retry(OutboxMail.objects.order_by("email")) == 2
-    assert {due.id for due in outbox.due(10)} == {failed.pk, cancelled.pk}
+    assert {due.id for due in outbox.due(Queue.NOW, 10)} == {failed.pk, cancelled.pk}
     assert claim(failed).attempts == 1
 
 
@@ -176,7 +177,7 @@ def test_cancelling_spares_what_was_sent(owe: Owe) -> None:
     assert outbox.cancel(OutboxMail.objects.all(), "enough") == 1
     stored = OutboxMail.objects.get(pk=owed.pk)
     assert (stored.state, stored.last_error) == (State.CANCELLED, "enough")
-    assert outbox.due(10) == []
+    assert outbox.due(Queue.NOW, 10) == []
 
 
 def test_what_was_cancelled_while_it_was_sent_counts_as_sent_and_is_not_tried_again(owe: Owe) -> None:

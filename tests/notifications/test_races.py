@@ -16,7 +16,7 @@ from accounts import tokens, users
 from accounts.models import OneTimeToken, User
 from notifications import mails, outbox
 from notifications.mails import NotWanted
-from notifications.models import OutboxMail, State
+from notifications.models import OutboxMail, Queue, State
 
 SENDERS = 8
 MAILS = 20
@@ -64,7 +64,7 @@ def test_what_a_dead_sender_left_is_taken_over_by_one() -> None:
 @pytest.mark.usefixtures("database")
 def test_each_mail_is_handed_to_the_broker_by_one_relay() -> None:
     ids = owe()
-    handed = at_once(lambda: outbox.hand_over(outbox.due(MAILS)))
+    handed = at_once(lambda: outbox.hand_over(outbox.due(Queue.NOW, MAILS)))
     assert Counter(due.id for some in handed for due in some) == dict.fromkeys(ids, 1)
 
 
