@@ -117,6 +117,11 @@ def may_mail(email: str) -> bool:
     return is_allowed(Try("mail", canonical_email(email), settings.RATE_MAIL, is_told=False))
 
 
+def may_tell(email: str) -> bool:
+    """The same for what nobody asked for, counted apart: forgotten passwords must not use up the welcome."""
+    return is_allowed(Try("told", canonical_email(email), settings.RATE_MAIL, is_told=False))
+
+
 @contextmanager
 def token_try() -> Iterator[None]:
     """Counts a one-time token that is tried, unless it is one. Raises Throttled before anything is looked up."""

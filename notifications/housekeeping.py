@@ -1,4 +1,4 @@
-"""Deletes what has expired every few minutes, beside the relay's work: a million rows take a while, and no mail waits."""
+"""Deletes what has expired every few minutes, beside the relay's work: a million rows take a while, no mail waits."""
 
 import io
 import logging

@@ -9,12 +9,14 @@ from django.db.models import Q, QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
 
-from accounts import signals
+from accounts import signals, throttling
 from accounts.addresses import canonical_email
 from accounts.models import Session, User
 from notifications import outbox, publisher
-from notifications.mails import WITH_LINK
-from notifications.models import OutboxMail
+from notifications.mails import KINDS, WITH_LINK
+from notifications.models import OutboxMail, Queue
+
+UNASKED = {"welcome", *(name for name, kind in KINDS.items() if kind.is_notice)}
 
 
 class Owed(NamedTuple):
@@ -24,6 +26,7 @@ class Owed(NamedTuple):
     email: str
     user: User | None = None
     data: dict[str, Any] | None = None
+    queue: Queue = Queue.NOW
 
 
 def _change_requested(user: User, new_email: str, is_taken: bool) -> list[Owed]:
@@ -51,7 +54,8 @@ MAILS: list[tuple[Signal, Callable[..., list[Owed]]]] = [
         signals.email_changed,
         lambda user, old_email: [Owed("email_changed", old_email, user, {"stage": "confirmed"})],
     ),
-    (signals.user_invited, lambda user: [Owed("invitation", user.email, user)]),
+    # They come by the thousand, from imports and clients of the API, and nobody sits waiting for one.
+    (signals.user_invited, lambda user: [Owed("invitation", user.email, user, queue=Queue.BULK)]),
     (signals.session_opened, _session_opened),
 ]
 
@@ -81,12 +85,23 @@ def _owing(mails: Callable[..., Iterable[Owed]]) -> Callable[..., None]:
 
 
 def _owe(owed: Owed) -> None:
-    mail = outbox.put(owed.kind, email=owed.email, user=owed.user, data=owed.data)
+    if _is_too_much(owed):
+        return
+    mail = outbox.put(owed.kind, email=owed.email, user=owed.user, data=owed.data, queue=owed.queue)
 
     def dispatch() -> None:
         publisher.dispatch(mail.pk, mail.queue)
 
     transaction.on_commit(dispatch, robust=True)
+
+
+def _is_too_much(owed: Owed) -> bool:
+    """Anybody may open an account at somebody else's address; what they do there must not flood that mailbox.
+
+    What an owner asks for is counted where they ask for it, and whoever confirmed an address is told everything.
+    """
+    is_a_stranger = owed.user is not None and not owed.user.email_verified
+    return is_a_stranger and owed.kind in UNASKED and not throttling.may_tell(owed.email)
 
 
 def _end_links(sender: object, user: User, old_email: str = "", **_: Any) -> None:

@@ -53,7 +53,7 @@ celery_app
 """
 
 # All that notifications may know of accounts; docs/architecture.md says why each is needed.
-KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "addresses", "management", "admin"}
+KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "throttling", "addresses", "management", "admin"}
 
 # What may be imported within a function, and why not at the top.
 LATE = {

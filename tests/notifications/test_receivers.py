@@ -1,6 +1,7 @@
 """What happens to a user, and which mails they are owed for it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -11,8 +12,9 @@ from accounts import addresses_change, invitations, login, passwords, personal_d
 from accounts.models import User
 from accounts.tokens import Purpose
 from notifications import outbox, publisher
-from notifications.models import OutboxMail, State
+from notifications.models import OutboxMail, Queue, State
 from tests.conftest import OTHER_PASSWORD, PASSWORD
+from usermanager.environment import Rate
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +121,31 @@ def test_who_is_made_without_a_password_is_invited_and_again_on_request(db: None
     dora = users.create("dora@example.com", actor=None)
     invitations.invite(dora, actor=None)
     assert owed() == [("invitation", "dora@example.com")] * 2
+
+
+def test_an_invitation_goes_behind_what_somebody_waits_for(ana: User) -> None:
+    users.create("dora@example.com", actor=None)
+    passwords.request_reset(ana.email)
+    queues = dict(OutboxMail.objects.values_list("kind", "queue"))
+    assert queues == {"invitation": Queue.BULK, "password_reset": Queue.NOW}
+
+
+def test_what_a_stranger_does_with_somebodys_address_does_not_flood_the_mailbox(db: None, settings: Settings) -> None:
+    settings.RATE_LIMITS, settings.RATE_MAIL = True, Rate(2, timedelta(hours=1))
+    stranger = registration.register("ana@example.com", PASSWORD)
+    assert stranger
+    for old, new in [(PASSWORD, OTHER_PASSWORD), (OTHER_PASSWORD, PASSWORD)]:
+        passwords.change(stranger, old, new, keep=None)
+    assert list(OutboxMail.objects.values_list("kind", flat=True)) == ["welcome", "password_changed"]
+    passwords.request_reset("ana@example.com")
+    assert owed()[-1] == ("password_reset", "ana@example.com"), "her own requests are counted apart"
+
+
+def test_whoever_confirmed_an_address_is_told_everything(ana: User, settings: Settings) -> None:
+    settings.RATE_LIMITS, settings.RATE_MAIL = True, Rate(1, timedelta(hours=1))
+    for old, new in [(PASSWORD, OTHER_PASSWORD), (OTHER_PASSWORD, PASSWORD)]:
+        passwords.change(ana, old, new, keep=None)
+    assert owed() == [("password_changed", ana.email)] * 2
 
 
 def test_a_sign_in_from_a_new_place_is_told_if_that_is_wanted(ana: User, settings: Settings) -> None:
