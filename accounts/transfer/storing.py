@@ -124,6 +124,8 @@ def _insert(users: list[User]) -> None:
     rows = [[field.get_db_prep_save(field.pre_save(user, True), connection) for field in fields] for user in users]
     with connection.cursor() as cursor:
         cursor.executemany(statement, rows)
+    for user in users:
+        user._state.adding = False  # or a later save() would insert them again
 
 
 def _update(fields: dict[str, Any], role_of: dict[str, Role]) -> None:
