@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 
 from accounts import access_tokens, login
 from accounts.models import User
+from tests.conftest import OTHER_PASSWORD
 from usermanager.wsgi import application
 
 CHECKS = [
@@ -42,6 +43,8 @@ def authorization(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]
     if request.param == "nobody":
         return dict
     user: User = request.getfixturevalue(request.param)
+    user.set_password(OTHER_PASSWORD)  # not that of the examples, one of which deletes the account
+    user.save(update_fields=["password"])
 
     def sign_in() -> dict[str, str]:
         session, _refresh = login.open_session(User.objects.get(pk=user.pk))

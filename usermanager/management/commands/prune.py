@@ -49,7 +49,7 @@ def prune() -> dict[str, int]:
 
 def _empty_journal() -> None:
     """SQLite's journal would hold what was deleted until it is written over; where somebody writes, the next time."""
-    if settings.IS_SQLITE:
+    if settings.IS_SQLITE and not connection.in_atomic_block:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
