@@ -7,13 +7,13 @@ from datetime import UTC
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 from django_filters.fields import IsoDateTimeField
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 
-from accounts import invitations
+from accounts import invitations, search
 from accounts.audit import KINDS
 from accounts.models import AuditEvent, User
 
@@ -66,7 +66,7 @@ class UserFilter(filters.FilterSet):
         fields: ClassVar[list[str]] = []
 
     def by_part(self, users: QuerySet[User], name: str, part: str) -> QuerySet[User]:
-        return users.filter(Q(email_key__contains=part.lower()) | Q(full_name__icontains=part))
+        return search.containing(users, part)
 
     def by_invitation(self, users: QuerySet[User], name: str, state: str) -> QuerySet[User]:
         return invitations.in_state(users, invitations.State(state))

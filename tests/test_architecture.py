@@ -47,7 +47,7 @@ accounts
     models
     hashers  foreign_hashers  password_policy
     hashing_gate
-    metadata  names  spreadsheets
+    metadata  names  search  spreadsheets
     errors  roles  signals  addresses  origin  quotas
 celery_app
 """

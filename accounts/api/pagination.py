@@ -50,7 +50,7 @@ class KeysetPagination(BasePagination):
         self.column = orderings[self.ordering.lstrip("-")]
         self.cursor = self._cursor()
         size = self._page_size()
-        rows = list(self._rows(queryset)[: size + 1])
+        rows = self._rows(queryset, size + 1)
         self.has_more, self.page = len(rows) > size, rows[:size]
         if self.cursor and self.cursor.is_before:
             self.page.reverse()
@@ -105,31 +105,39 @@ class KeysetPagination(BasePagination):
             raise _invalid_cursor()
         return cursor
 
-    def _rows(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def _rows(self, queryset: QuerySet[Any], number: int) -> list[Any]:
+        """So many rows after the cursor, or before it in the reverse order."""
         is_descending = self.ordering.startswith("-")
+        stretches = [queryset]
         if self.cursor:
             is_descending ^= self.cursor.is_before
-            queryset = self._beyond(queryset, self.cursor, is_descending)
+            stretches = self._beyond(queryset, self.cursor, is_descending)
+        rows: list[Any] = []
+        for stretch in stretches:
+            if len(rows) < number:
+                rows += self._ordered(stretch, is_descending)[: number - len(rows)]
+        return rows
+
+    def _ordered(self, queryset: QuerySet[Any], is_descending: bool) -> QuerySet[Any]:
+        """A value that is missing counts as the smallest."""
         columns = [self.column] if self.column == "id" else [self.column, "id"]
         if is_descending:
             return queryset.order_by(*(F(column).desc(nulls_last=_may_be_null(queryset, column)) for column in columns))
         return queryset.order_by(*(F(column).asc(nulls_first=_may_be_null(queryset, column)) for column in columns))
 
-    def _beyond(self, queryset: QuerySet[Any], cursor: Cursor, is_descending: bool) -> QuerySet[Any]:
-        """The rows after the cursor's; a value that is missing counts as the smallest."""
+    def _beyond(self, queryset: QuerySet[Any], cursor: Cursor, is_descending: bool) -> list[QuerySet[Any]]:
+        """The rows after the cursor's, as one or two stretches of the same index: an OR would have them all sorted."""
         side = "lt" if is_descending else "gt"
-        beyond = Q(**{f"id__{side}": cursor.pk})
-        if self.column != "id":
-            value = queryset.model._meta.get_field(self.column).to_python(cursor.value)
-            beyond = self._beyond_value(value, beyond, side)
-        return queryset.filter(beyond)
-
-    def _beyond_value(self, value: Any, beyond_id: Q, side: str) -> Q:
-        is_missing = Q(**{f"{self.column}__isnull": True})
-        if value is None:
-            return is_missing & beyond_id if side == "lt" else (is_missing & beyond_id) | ~is_missing
-        beyond = Q(**{f"{self.column}__{side}": value}) | (Q(**{self.column: value}) & beyond_id)
-        return beyond | is_missing if side == "lt" else beyond
+        beyond_id = Q(**{f"id__{side}": cursor.pk})
+        if self.column == "id":
+            return [queryset.filter(beyond_id)]
+        missing, present = (queryset.filter(**{f"{self.column}__isnull": is_missing}) for is_missing in (True, False))
+        if cursor.value is None:
+            return [missing.filter(beyond_id), *([] if is_descending else [present])]
+        value = queryset.model._meta.get_field(self.column).to_python(cursor.value)
+        beyond = Q(**{f"{self.column}__{side}": value}) | beyond_id
+        stretch = queryset.filter(beyond, **{f"{self.column}__{side}e": value})
+        return [stretch, missing] if is_descending and _may_be_null(queryset, self.column) else [stretch]
 
     def _next(self) -> str | None:
         came_backwards = self.cursor is not None and self.cursor.is_before

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import hashers, names, roles
+from accounts import hashers, names, roles, search
 from accounts.addresses import ADDRESS_LENGTH, canonical_email
 from accounts.models.identifiers import new_id
 from accounts.models.role import Role
@@ -32,6 +32,7 @@ class User(AbstractBaseUser):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     email = models.EmailField(_("email address"), max_length=ADDRESS_LENGTH, help_text=_("As its owner writes it."))
     email_key = models.CharField(max_length=ADDRESS_LENGTH, unique=True, editable=False)
+    search_text = models.TextField(editable=False, default="", help_text="What a search looks at, see accounts.search.")
     password = models.CharField(_("password"), max_length=255)
     full_name = models.CharField(_("full name"), max_length=names.MAX_LENGTH, blank=True, default="")
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="users", verbose_name=_("role"))
@@ -71,6 +72,10 @@ class User(AbstractBaseUser):
                 fields=["suspended_until"], condition=Q(suspended_until__isnull=False), name="user_suspended_until"
             ),
             models.Index(fields=["invited_at", "id"], condition=Q(invited_at__isnull=False), name="user_invited"),
+            # Few are suspended or unconfirmed, and lists of them are not to be looked for among all.
+            models.Index(fields=["id"], condition=Q(is_active=False), name="user_suspended"),
+            models.Index(fields=["id"], condition=Q(email_verified=False), name="user_unverified"),
+            models.Index(fields=["created_at", "id"], name="user_created"),
             models.Index(fields=["role", "id"], name="user_role"),
             models.Index(fields=["last_login_at", "id"], name="user_last_login"),
         )
@@ -82,9 +87,10 @@ class User(AbstractBaseUser):
         """Keeps the key of the address and the time of the change in step with whatever is saved."""
         if update_fields is not None:
             update_fields = {*update_fields, "updated_at"}
-            if "email" in update_fields:
-                update_fields.add("email_key")
+            if {"email", "full_name"} & update_fields:
+                update_fields |= {"email_key", "search_text"}
         self.email_key = canonical_email(self.email)
+        self.search_text = search.text_of(self.email_key, self.full_name)
         super().save(update_fields=update_fields, **options)
 
     def set_password(self, raw_password: str | None) -> None:
