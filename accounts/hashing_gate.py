@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import connection
+from prometheus_client import Gauge
 
 from accounts.errors import Overloaded
 
@@ -31,6 +32,10 @@ FULL_SECONDS = 0.005
 REFUSAL_SECONDS = 0.05
 REFUSED_AT_ONCE = 32  # of a process: each of them keeps a thread of the web server
 T = TypeVar("T")
+
+hashes_waiting = Gauge(
+    "password_hashes_waiting", "Passwords that wait for a core to be hashed.", multiprocess_mode="livesum"
+)
 
 
 class HashingGate:
@@ -48,6 +53,7 @@ class HashingGate:
         """What `compute` returns. Raises Overloaded at once when nobody else may wait."""
         with self.place():
             _lend_connection()
+            hashes_waiting.inc()
             return self._executor.submit(self._compute, compute, *arguments).result()
 
     @contextmanager
@@ -75,6 +81,7 @@ class HashingGate:
 
     def _compute(self, compute: Callable[..., T], *arguments: object) -> T:
         core = self._wait_for_core()
+        hashes_waiting.dec()
         try:
             return compute(*arguments)
         finally:

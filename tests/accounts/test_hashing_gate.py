@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from pytest_django import Settings
 
 from accounts import hashing_gate
@@ -137,3 +138,26 @@ def hash_for_ever():
 
 HashingGate(Path(sys.argv[1]), 1, 1).run(hash_for_ever)
 """
+
+
+def test_whoever_waits_for_a_core_is_counted(tmp_path: Path) -> None:
+    gate, begun, may_end = HashingGate(tmp_path, 1, 5), threading.Event(), threading.Event()
+
+    def compute() -> None:
+        begun.set()
+        may_end.wait(20)
+
+    before = waiting()
+    with ThreadPoolExecutor(3) as clients:
+        clients.submit(gate.run, compute)
+        assert begun.wait(20)
+        assert waiting() == before
+        for _ in range(2):
+            clients.submit(gate.run, int)
+        eventually(lambda: waiting() == before + 2)
+        may_end.set()
+    assert waiting() == before
+
+
+def waiting() -> float:
+    return REGISTRY.get_sample_value("password_hashes_waiting") or 0.0
