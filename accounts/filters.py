@@ -48,7 +48,11 @@ class TimeFilter(filters.IsoDateTimeFilter):
 
 
 class UserFilter(filters.FilterSet):
-    search = filters.CharFilter(method="by_part", help_text="Part of the address or of the name.")
+    search = filters.CharFilter(
+        method="by_part",
+        max_length=search.LONGEST,
+        help_text="Part of the address or of the name, of less than three characters a beginning.",
+    )
     role = filters.CharFilter(field_name="role__name", help_text="The name of a role.")
     is_active = FlagFilter(help_text="Whether they may log in.")
     email_verified = FlagFilter(help_text="Whether they confirmed their address.")

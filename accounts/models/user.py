@@ -28,11 +28,21 @@ class UserManager(BaseUserManager["User"]):
             return None
 
 
+class SearchText(models.TextField):  # type: ignore[type-arg]  # not subscriptable when it runs
+    """What a search looks at; composed whenever a user is stored, alone or with many."""
+
+    def pre_save(self, user: models.Model, add: bool) -> str:
+        assert isinstance(user, User)
+        text = search.text_of(user.email, user.email_key, user.full_name)
+        user.search_text = text
+        return text
+
+
 class User(AbstractBaseUser):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     email = models.EmailField(_("email address"), max_length=ADDRESS_LENGTH, help_text=_("As its owner writes it."))
     email_key = models.CharField(max_length=ADDRESS_LENGTH, unique=True, editable=False)
-    search_text = models.TextField(editable=False, default="", help_text="What a search looks at, see accounts.search.")
+    search_text = SearchText(editable=False, default="", help_text="What a search looks at, see accounts.search.")
     password = models.CharField(_("password"), max_length=255)
     full_name = models.CharField(_("full name"), max_length=names.MAX_LENGTH, blank=True, default="")
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="users", verbose_name=_("role"))
@@ -90,7 +100,6 @@ class User(AbstractBaseUser):
             if {"email", "full_name"} & update_fields:
                 update_fields |= {"email_key", "search_text"}
         self.email_key = canonical_email(self.email)
-        self.search_text = search.text_of(self.email_key, self.full_name)
         super().save(update_fields=update_fields, **options)
 
     def set_password(self, raw_password: str | None) -> None:

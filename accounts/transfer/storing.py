@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, invitations, roles, search, sessions, tokens, users
+from accounts import audit, invitations, roles, sessions, tokens, users
 from accounts.errors import AccountError, NotFound
 from accounts.models import Role, User
 from accounts.models.identifiers import id_of
@@ -112,7 +112,6 @@ def _new_user(fields: dict[str, Any], role_of: dict[str, Role]) -> User:
     created_at = fields.get("created_at") or timezone.now()
     made = {"id": id_of(created_at), "created_at": created_at, "password": "", **fields}
     made["password"] = made["password"] or make_password(None)
-    made["search_text"] = search.text_of(fields["email_key"], fields.get("full_name", ""))
     return User(**{**made, "role": role_of[fields.get("role", roles.USER)]})
 
 
