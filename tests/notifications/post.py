@@ -15,23 +15,29 @@ HANG, CLOSE = "hang", "close"
 
 
 class Post:
-    """`answers` holds what is said to MAIL, RCPT or the end of DATA instead of "250 OK"; a HANG says nothing at all."""
+    """`answers` holds what is said to MAIL, RCPT or the end of DATA instead of "250 OK"; a HANG says nothing at all.
+
+    Each of the three takes it `delay_seconds`.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
         self.port = free_port()
+        self.delay_seconds = 0.0
         self.conversations = 0
         self._mails: list[EmailMessage] = []
         self._lock = threading.Lock()
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller: Controller | None = None
 
     def open(self) -> None:
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 
     def close(self) -> None:
-        """Also a second time."""
-        if self._controller.loop.is_running():
+        """Also a second time; it may be opened again."""
+        if self._controller:
             self._controller.stop()
+            self._controller = None
 
     @property
     def url(self) -> str:
@@ -74,12 +80,17 @@ class Post:
         assert envelope.rcpt_tos == [mail["To"]]
         answer = self.answers.get("DATA", "250 OK").format(mail=text_of(mail).replace("\r\n", " "))
         if answer in (CLOSE, HANG) or answer.startswith("2"):
-            with self._lock:
-                self._mails.append(mail)
+            self.keep(mail, session)
         return await self._say("DATA", server, answer)
+
+    def keep(self, mail: EmailMessage, session: Any) -> None:
+        with self._lock:
+            self._mails.append(mail)
 
     async def _say(self, stage: str, server: Any, answer: str = "") -> str:
         answer = answer or self.answers.get(stage, "250 OK")
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
         if answer == HANG:
             await asyncio.sleep(60)
         if answer == CLOSE:

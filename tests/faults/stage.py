@@ -1,0 +1,235 @@
+"""The product as separate processes that can be killed one by one, and people who sign up meanwhile."""
+
+import http.client
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.faults.post import WatchedPost
+from tests.usermanager.processes import PROJECT, clean_environment, descendants, eventually, free_port, is_alive
+
+PASSWORD = "correct horse battery staple"
+CLIENTS = 4
+REQUEST_SECONDS = 30.0
+QUEUE = "mail.now.v1"
+
+WEB = ("-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi")
+RELAY = ("manage.py", "relay")
+WORKER = ("-m", "celery", "-A", "celery_app", "worker", "--queues", "mail.now.v1,mail.bulk.v1", "--concurrency", "2",
+          "--without-gossip", "--without-mingle", "--loglevel", "INFO")  # fmt: skip
+SERVE = ("manage.py", "serve")
+
+_numbers = count(1)
+
+
+class Answered(NamedTuple):
+    """How a request went; the status is 0 when nobody answered."""
+
+    status: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the mails of one scenario. `doubled` are the ids of those that came more than once."""
+
+    owed: int
+    delivered: int
+    failed: int
+    doubled: frozenset[str]
+    answered: tuple[Answered, ...]
+
+    @property
+    def statuses(self) -> set[int]:
+        return {one.status for one in self.answered}
+
+    def __str__(self) -> str:
+        seconds = sorted(one.seconds for one in self.answered)
+        p99 = seconds[min(len(seconds) - 1, len(seconds) * 99 // 100)] * 1000
+        mails = f"owed {self.owed:>3}  delivered {self.delivered:>3}  duplicates {len(self.doubled)}"
+        return f"{mails}  failed {self.failed:>2}  sign-ups {len(seconds)}, p99 {p99:.0f} ms"
+
+
+class Process:
+    """A program of the product, in a session of its own."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments], cwd=PROJECT, env=environment, stdout=output, stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """With all of its children at once, as if the power had gone."""
+        family = {self._process.pid} | descendants(self._process.pid)
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # a parent that stands still starts no other child
+            for pid in family:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        self._process.wait(20)
+
+    def end(self) -> None:
+        """In good order; what does not end in time is killed."""
+        family = {self._process.pid} | descendants(self._process.pid)
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        finally:
+            for pid in filter(is_alive, family):
+                os.kill(pid, signal.SIGKILL)
+            self._process.wait(20)
+
+    def wait(self) -> int:
+        """For its own end; returns the status."""
+        return self._process.wait(60)
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+
+class Stage:
+    """One database, one mail server, and whatever processes a scenario asks for."""
+
+    def __init__(self, folder: Path, post: WatchedPost, broker_url: str = "") -> None:
+        self.port = free_port()
+        self.post = post
+        self._folder = folder
+        self._environment = clean_environment(
+            DJANGO_SETTINGS_MODULE="tests.faults.settings",
+            DATA_DIR=str(folder / "var"),
+            PORT=str(self.port),
+            EMAIL_URL=post.url,
+            CELERY_BROKER_URL=broker_url,
+            RATE_LIMITS="off",
+            BCRYPT_ROUNDS="4",
+            WEB_WORKERS="1",
+            LOG_LEVEL="info",
+        )
+        self._processes: list[Process] = []
+        prepare = self.start(("manage.py", "prepare"))
+        assert prepare.wait() == 0, prepare.log.read_text()
+
+    @property
+    def database(self) -> Path:
+        return self._folder / "var" / "usermanager.sqlite3"
+
+    def start(self, arguments: tuple[str, ...], **environment: str) -> Process:
+        log = self._folder / f"log-{len(self._processes)}.txt"
+        process = Process(arguments, self._environment | environment, log)
+        self._processes.append(process)
+        return process
+
+    def start_web(self, arguments: tuple[str, ...] = WEB) -> Process:
+        process = self.start(arguments)
+        eventually(lambda: self.answers() or not process.is_running(), seconds=60)
+        assert process.is_running(), process.log.read_text()[-3000:]
+        return process
+
+    def start_relay_of_another_host(self) -> Process:
+        """It shares the database alone: nobody can ring it."""
+        other = self._folder / "other-host"
+        other.mkdir()
+        (other / "secret_key").write_bytes((self._folder / "var" / "secret_key").read_bytes())
+        return self.start(RELAY, DATA_DIR=str(other), DATABASE_URL=f"sqlite:///{self.database}")
+
+    def start_worker(self) -> Process:
+        return self.start((*WORKER, "--hostname", f"faults{next(_numbers)}@%h"))
+
+    def answers(self) -> bool:
+        return self._ask("GET", "/health/ready/").status == 200
+
+    def sign_up(self, domain: str) -> Answered:
+        """Somebody new, who is owed a welcome for it."""
+        email = f"user{next(_numbers)}@{domain}"
+        return self._ask("POST", "/api/v1/auth/register/", {"email": email, "password": PASSWORD})
+
+    @contextmanager
+    def signing_up(self, domain: str, number: int, *, a_second: float) -> Iterator[list[Answered]]:
+        """So many people, while the block does its worst; their answers are all there when it has ended."""
+        answered: list[Answered] = []
+        begin = time.monotonic()
+
+        def one(place: int) -> None:
+            time.sleep(max(0.0, begin + place / a_second - time.monotonic()))
+            answered.append(self.sign_up(domain))
+
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            futures = [pool.submit(one, place) for place in range(number)]
+            yield answered
+            for future in futures:
+                future.result()
+
+    def settle(self, domain: str, answered: list[Answered], *, seconds: float = 60) -> Tally:
+        """Waits until nothing is owed any more, and counts what the mail server has."""
+        eventually(lambda: not self.unsettled(domain), seconds=seconds)
+        states = self._states(domain)
+        taken = Counter({mail_id: times for mail_id, times in self.post.ids().items() if mail_id in states})
+        assert taken.keys() >= {mail_id for mail_id, state in states.items() if state == "sent"}
+        doubled = frozenset(mail_id for mail_id, times in taken.items() if times > 1)
+        failed = sum(state == "failed" for state in states.values())
+        return Tally(len(states), len(taken), failed, doubled, tuple(answered))
+
+    def unsettled(self, domain: str) -> list[tuple[str, ...]]:
+        """The mails that are owed or being sent."""
+        return self._rows("id", domain, "AND state IN ('owed', 'sending')")
+
+    def tried_again(self, domain: str) -> int:
+        """How many mails somebody took up once more."""
+        return len(self._rows("id", domain, "AND attempts > 1"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Somebody else writes to the database, and does not come to an end."""
+        with closing(sqlite3.connect(self.database, isolation_level=None, timeout=20)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield  # closing it ends the transaction
+
+    def close(self) -> None:
+        """Ends all at once, each in good order."""
+        running = [process for process in self._processes if process.is_running()]
+        threads = [threading.Thread(target=process.end) for process in running]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _states(self, domain: str) -> dict[str, str]:
+        """The state of each mail by its id, as the header of the mail writes it."""
+        return {_with_dashes(mail_id): state for mail_id, state in self._rows("id, state", domain)}
+
+    def _rows(self, columns: str, domain: str, condition: str = "") -> list[tuple[str, ...]]:
+        query = f"SELECT {columns} FROM notifications_outboxmail WHERE email LIKE ? {condition}"  # noqa: S608
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)) as connection:
+            return connection.execute(query, [f"%@{domain}"]).fetchall()
+
+    def _ask(self, method: str, path: str, body: object = None) -> Answered:
+        begin = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_SECONDS)
+        try:
+            content = json.dumps(body) if body else None
+            connection.request(method, path, content, {"Content-Type": "application/json"} if body else {})
+            status = connection.getresponse().status
+        except OSError:
+            status = 0
+        finally:
+            connection.close()
+        return Answered(status, time.monotonic() - begin)
+
+
+def _with_dashes(mail_id: str) -> str:
+    return "-".join((mail_id[:8], mail_id[8:12], mail_id[12:16], mail_id[16:20], mail_id[20:]))

@@ -1,0 +1,97 @@
+"""RabbitMQ is stopped, frozen, killed or starved: no request notices, and the relay delivers meanwhile."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.faults.conftest import WORKERS, Scenario
+from tests.faults.rabbitmq import ENOUGH_MEMORY, NO_MEMORY, Node
+from tests.faults.stage import QUEUE, Answered, Stage, Tally
+from tests.usermanager.processes import eventually
+
+MAILS = 90
+A_SECOND = 30.0
+FAULT_SECONDS = 2.0
+
+
+@pytest.fixture(autouse=True)
+def healthy(node: Node) -> Iterator[None]:
+    """Whatever the test did, the broker is there at its end, and the workers come back to it by themselves."""
+    yield
+    node.thaw()
+    node.await_ready()
+    eventually(lambda: node.readers(QUEUE) == WORKERS, seconds=60)
+
+
+def sign_up_during(
+    stage: Stage, scenario: Scenario, *, break_it: Callable[[], None], mend: Callable[[], None]
+) -> Tally:
+    """A third of the people come before, a third while it is broken, a third after that."""
+    with stage.signing_up(scenario.domain, MAILS, a_second=A_SECOND) as answered:
+        eventually(lambda: len(answered) >= MAILS // 3)
+        break_it()
+        time.sleep(FAULT_SECONDS)
+        mend()
+    return scenario.settle(stage, answered)
+
+
+def hold(tally: Tally, number: int = MAILS) -> None:
+    """What holds for every broker's fault: everybody was answered, and everybody's mail came once."""
+    assert tally.statuses == {201}
+    assert (tally.owed, tally.delivered, tally.failed, tally.doubled) == (number, number, 0, frozenset())
+
+
+def test_a_broker_that_is_stopped_and_started(with_broker: Stage, node: Node, scenario: Scenario) -> None:
+    tally = sign_up_during(with_broker, scenario, break_it=node.stop_app, mend=node.start_app)
+    hold(tally)
+
+
+def test_a_broker_that_is_not_there_when_a_worker_starts(with_broker: Stage, node: Node, scenario: Scenario) -> None:
+    node.stop_app()
+    try:
+        worker = with_broker.start_worker()
+        with with_broker.signing_up(scenario.domain, 30, a_second=A_SECOND) as answered:
+            eventually(lambda: "Trying again" in worker.log.read_text(), seconds=30)
+    finally:
+        node.start_app()
+    tally = scenario.settle(with_broker, answered)
+    eventually(lambda: node.readers(QUEUE) == WORKERS + 1, seconds=60)
+    worker.end()
+    hold(tally, 30)
+
+
+def test_a_broker_that_freezes_and_thaws(with_broker: Stage, node: Node, scenario: Scenario) -> None:
+    hold(sign_up_during(with_broker, scenario, break_it=node.freeze, mend=node.thaw))
+
+
+@pytest.mark.usefixtures("slow_post")
+def test_a_broker_that_is_killed_in_the_middle_of_deliveries(
+    with_broker: Stage, node: Node, scenario: Scenario
+) -> None:
+    hold(sign_up_during(with_broker, scenario, break_it=node.kill, mend=node.start))
+
+
+def test_a_broker_that_is_killed_right_after_an_answer(with_broker: Stage, node: Node, scenario: Scenario) -> None:
+    answered: list[Answered] = []
+    for _ in range(5):
+        answered.append(with_broker.sign_up(scenario.domain))
+    node.kill()
+    answered.append(with_broker.sign_up(scenario.domain))
+    node.start()
+    hold(scenario.settle(with_broker, answered), 6)
+
+
+def test_a_broker_without_memory(with_broker: Stage, node: Node, scenario: Scenario) -> None:
+    tally = sign_up_during(
+        with_broker,
+        scenario,
+        break_it=lambda: node.set_memory(NO_MEMORY),
+        mend=lambda: node.set_memory(ENOUGH_MEMORY),
+    )
+    hold(tally)
+
+
+def test_a_broker_whose_queue_is_deleted(with_broker: Stage, node: Node, scenario: Scenario) -> None:
+    tally = sign_up_during(with_broker, scenario, break_it=lambda: node.delete(QUEUE), mend=lambda: None)
+    hold(tally)

@@ -1,0 +1,19 @@
+"""Another process writes to SQLite and takes its time: everybody waits for it, and nothing else happens to them."""
+
+import time
+
+from tests.faults.conftest import Scenario
+from tests.faults.stage import Stage
+
+MAILS = 90
+LOCKED_SECONDS = 4.0
+
+
+def test_a_database_that_is_locked_for_four_seconds(stage: Stage, scenario: Scenario) -> None:
+    with stage.signing_up(scenario.domain, MAILS, a_second=30) as answered:
+        time.sleep(1)
+        with stage.locked():
+            time.sleep(LOCKED_SECONDS)
+    tally = scenario.settle(stage, answered)
+    assert tally.statuses == {201}
+    assert (tally.owed, tally.delivered, tally.failed, tally.doubled) == (MAILS, MAILS, 0, frozenset())
