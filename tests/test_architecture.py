@@ -19,7 +19,7 @@ manage
 usermanager
     management  urls  wsgi  gunicorn_config
     children  preparation  middleware  faults
-    health  metrics  logs  supervisor  worker_ready
+    health  metrics  logs  supervisor  worker_ready  web_worker
     settings
     environment
 notifications

@@ -19,7 +19,7 @@ os.environ.setdefault(METRICS_FOLDER, own_metrics or "")
 
 bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
 workers = settings.WEB_WORKERS
-worker_class = "gthread"
+worker_class = "usermanager.web_worker.Worker"
 # On top of WEB_THREADS a thread for each login that may hash, wait or be slowed down, as all of them may be here: those
 # must never hold up the other requests.
 threads = settings.WEB_THREADS + settings.LOGIN_CONCURRENCY + settings.LOGIN_QUEUE + hashing_gate.REFUSED_AT_ONCE

@@ -69,7 +69,7 @@ class SecurityHeaders:
         policy = PAGE_POLICY if is_page else DATA_POLICY
         for name, value in {"Content-Security-Policy": policy, **ALWAYS}.items():
             response.headers.setdefault(name, value)
-        if is_page or request.path.startswith((API, HEALTH)):
+        if is_page or response.status_code >= 400 or request.path.startswith((API, HEALTH)):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 
