@@ -49,6 +49,8 @@ KINDS = {
     "role:deleted": _("Role removed"),
     "import:started": _("An import of users began, or went on after it was stopped"),
     "import:finished": _("An import of users ended; data says how many lines became what"),
+    "mail:retried": _("Had a mail sent again; data names it"),
+    "mail:cancelled": _("Cancelled a mail; data names it"),
     "key:rotated": _("A new signing key was made"),
 }
 

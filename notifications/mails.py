@@ -7,19 +7,23 @@ shows what a user typed, as anybody may register somebody else's address under t
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.timesince import timesince
+from django.utils.translation import gettext_lazy as _
 
 from accounts import tokens
 from accounts.models import User
 from accounts.tokens import Purpose
 from notifications import rendering
 from notifications.models import OutboxMail
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 BLANK = "…"
 
@@ -56,10 +60,12 @@ def _nothing(user: User, mail: OutboxMail) -> str:
 class Kind:
     """What a kind of mail needs.
 
-    `page` is where its link leads; `objection` says why somebody does not need the mail any more. `is_notice` marks
-    what is told whatever has become of the account meanwhile. `samples` are details with which it can be shown.
+    `label` names it to admins; `page` is where its link leads; `objection` says why somebody does not need the mail
+    any more. `is_notice` marks what is told whatever has become of the account meanwhile. `samples` are details with
+    which it can be shown.
     """
 
+    label: "_StrPromise"
     purpose: Purpose | None = None
     page: str = ""
     objection: Callable[[User, OutboxMail], str] = _moved
@@ -75,16 +81,24 @@ class Content:
 
 
 KINDS = {
-    "welcome": Kind(Purpose.VERIFY_EMAIL, "/verify-email", samples=({}, {"is_confirmed": True})),
-    "verify_email": Kind(Purpose.VERIFY_EMAIL, "/verify-email", _confirmed),
-    "password_reset": Kind(Purpose.PASSWORD_RESET, "/reset-password", _uninvited),
-    "password_changed": Kind(objection=_nothing, is_notice=True),
-    "email_change": Kind(Purpose.EMAIL_CHANGE, "/change-email", _theirs),
-    "email_changed": Kind(objection=_nothing, is_notice=True, samples=({"stage": "requested"}, {"stage": "confirmed"})),
-    "already_registered": Kind(),
-    "invitation": Kind(Purpose.INVITATION, "/accept-invitation", _accepted),
+    "welcome": Kind(_("Welcome"), Purpose.VERIFY_EMAIL, "/verify-email", samples=({}, {"is_confirmed": True})),
+    "verify_email": Kind(_("Confirm the address"), Purpose.VERIFY_EMAIL, "/verify-email", _confirmed),
+    "password_reset": Kind(_("Reset the password"), Purpose.PASSWORD_RESET, "/reset-password", _uninvited),
+    "password_changed": Kind(_("Password changed"), objection=_nothing, is_notice=True),
+    "email_change": Kind(_("Confirm the new address"), Purpose.EMAIL_CHANGE, "/change-email", _theirs),
+    "email_changed": Kind(
+        _("Address changed"),
+        objection=_nothing,
+        is_notice=True,
+        samples=({"stage": "requested"}, {"stage": "confirmed"}),
+    ),
+    "already_registered": Kind(_("Registered already")),
+    "invitation": Kind(_("Invitation"), Purpose.INVITATION, "/accept-invitation", _accepted),
     "new_login": Kind(
-        objection=_nothing, is_notice=True, samples=({"at": "2026-01-31T12:00:00+00:00", "ip": "192.0.2.1"},)
+        _("New login"),
+        objection=_nothing,
+        is_notice=True,
+        samples=({"at": "2026-01-31T12:00:00+00:00", "ip": "192.0.2.1"},),
     ),
 }
 WITH_LINK = [name for name, kind in KINDS.items() if kind.purpose]

@@ -54,6 +54,7 @@ class OutboxMail(models.Model):
     attempts = models.PositiveSmallIntegerField(_("tries"), default=0, help_text=_("Counted when one begins."))
     next_attempt_at = models.DateTimeField(_("next try"), default=timezone.now)
     lease_until = models.DateTimeField(
+        _("lease"),
         null=True,
         help_text=_("Until when it is its sender's alone or, while it is owed, a worker is expected to take it."),
     )

@@ -24,6 +24,8 @@ HANDED_OVER = timedelta(seconds=60)  # the same for what the relay handed to the
 FIRST_PAUSE = timedelta(seconds=40)  # doubled after each try: the twelfth comes about a day after the first
 KEEP_SETTLED = timedelta(days=30)
 KEEP_FAILED = timedelta(days=90)
+UNSENT = (State.OWED, State.SENDING)
+RETRIABLE = (State.FAILED, State.CANCELLED, State.OWED)
 PRUNED_AT_ONCE = 500  # in one transaction, which on SQLite keeps everybody else from writing
 
 
@@ -103,7 +105,7 @@ def due(queue: str, limit: int) -> list[Due]:
 def backlog() -> Backlog:
     """Read from an index alone."""
     states = OutboxMail.objects.order_by().values_list("state")
-    oldest = OutboxMail.objects.filter(state__in=[State.OWED, State.SENDING]).aggregate(at=Min("created_at"))["at"]
+    oldest = OutboxMail.objects.filter(state__in=UNSENT).aggregate(at=Min("created_at"))["at"]
     age = timezone.now() - oldest if oldest else timedelta()
     return Backlog(dict.fromkeys(State.values, 0) | dict(states.annotate(Count("pk"))), age)
 
@@ -152,13 +154,13 @@ def postpone(mail: OutboxMail, reason: str) -> None:
 
 def retry(mails: QuerySet[OutboxMail]) -> int:
     """Owes those anew that failed, were cancelled or wait for their next try; returns how many."""
-    again = _among(mails).filter(state__in=[State.FAILED, State.CANCELLED, State.OWED])
+    again = _among(mails).filter(state__in=RETRIABLE)
     return again.update(state=State.OWED, attempts=0, next_attempt_at=timezone.now(), lease_until=None)
 
 
 def cancel(mails: QuerySet[OutboxMail], reason: str) -> int:
     """Owes those no more that were not sent yet; returns how many. One in the hands of its sender may still go out."""
-    unsent = _among(mails).filter(state__in=[State.OWED, State.SENDING])
+    unsent = _among(mails).filter(state__in=UNSENT)
     return unsent.update(state=State.CANCELLED, last_error=reason[:ERROR_LENGTH])
 
 

@@ -14,6 +14,7 @@ from accounts.admin.charts import counted
 from accounts.admin.overview import Tile, on_overview
 from accounts.admin.sections import ROWS, Section, on_user_page
 from accounts.models import User
+from notifications.mails import KINDS
 from notifications.models import OutboxMail, State
 
 TONES: dict[str, str] = {State.SENT: "good", State.FAILED: "bad", State.OWED: "warn", State.SENDING: "warn"}
@@ -23,13 +24,23 @@ def state(mail: OutboxMail) -> SafeString:
     return words.badge(mail.get_state_display(), TONES.get(mail.state, ""))
 
 
+def kind(mail: OutboxMail) -> str:
+    """In words, where it is one of ours."""
+    return str(KINDS[mail.kind].label) if mail.kind in KINDS else mail.kind
+
+
+def link(mail: OutboxMail) -> SafeString:
+    page = reverse("admin:notifications_outboxmail_change", args=[mail.pk])
+    return format_html('<a href="{}" title="{}">{}</a>', page, mail.kind, kind(mail))
+
+
 @on_overview
 def _failed(request: HttpRequest) -> Tile | None:
     """How many mails nobody tries to send any more."""
     if not holds(request, "mails.view"):
         return None
     number = counted("mails.failed", OutboxMail.objects.filter(state=State.FAILED))
-    return Tile(_("Failed mails"), number, _list(state__exact=State.FAILED), "bad")
+    return Tile(_("Failed mails"), number, _list(state=State.FAILED), "bad")
 
 
 @on_user_page
@@ -43,9 +54,7 @@ def _of_user(request: HttpRequest, user: User) -> Section | None:
 
 
 def _row(mail: OutboxMail) -> list[object]:
-    page = reverse("admin:notifications_outboxmail_change", args=[mail.pk])
-    kind = format_html('<a href="{}">{}</a>', page, mail.kind)
-    return [words.moment(mail.created_at), kind, state(mail), mail.last_error]
+    return [words.moment(mail.created_at), link(mail), state(mail), mail.last_error]
 
 
 def _list(**query: str) -> str:

@@ -25,7 +25,7 @@ usermanager
 notifications
     apps
     receivers  admin  management  checks
-    panel
+    panel  interventions
     relay
     publisher  crew  housekeeping
     tasks  doorbell
@@ -53,7 +53,7 @@ celery_app
 """
 
 # All that notifications may know of accounts; docs/architecture.md says why each is needed.
-KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "throttling", "addresses", "management", "admin"}
+KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "throttling", "addresses", "management", "admin", "audit"}
 
 # What may be imported within a function, and why not at the top.
 LATE = {

@@ -12,12 +12,12 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from accounts import roles, users
-from accounts.admin import words
+from accounts.admin import confirmation, words
 from accounts.admin.base import PanelModelAdmin, actor_of, holds
 from accounts.admin.forms import RoleField
 from accounts.admin.user_forms import RoleForm, SuspendForm
@@ -26,8 +26,6 @@ from accounts.models import User
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
-
-LIMIT = 500  # what one request can do in a few seconds; manage.py and the API have no such bound
 
 
 @dataclass(frozen=True)
@@ -96,30 +94,15 @@ class BulkActions(PanelModelAdmin):
 
     def _confirm(self, request: HttpRequest, chosen: QuerySet[User], bulk: Bulk) -> HttpResponse | None:
         """The page that asks, or after its answer nothing, which leads back to the list."""
-        found = list(chosen.select_related("role").order_by("-id")[: LIMIT + 1])
-        if len(found) > LIMIT:
-            text = _("At most %d users at once: choose fewer, or use manage.py users.")
-            self.message_user(request, text % LIMIT, messages.ERROR)
+        found = confirmation.chosen(self, request, chosen.select_related("role"))
+        if found is None:
             return None
-        is_answered = "confirmed" in request.POST
+        is_answered = confirmation.is_answered(request)
         form = bulk.asks(actor_of(request), request.POST if is_answered else None)
         if is_answered and form.is_valid():
             self._carry_out(request, found, partial(bulk.run, actor=actor_of(request), **form.cleaned_data))
             return None
-        return self._page(request, bulk, found, form)
-
-    def _page(self, request: HttpRequest, bulk: Bulk, found: list[User], form: forms.Form) -> HttpResponse:
-        rows = [(user, words.badges(user), obstacle(user, actor_of(request), bulk)) for user in found]
-        context = {
-            **self.admin_site.each_context(request),
-            "title": bulk.title,
-            "opts": self.opts,
-            "bulk": bulk,
-            "form": form,
-            "rows": rows,
-            "possible": sum(not hindered for _user, _badges, hindered in rows),
-        }
-        return TemplateResponse(request, "admin/accounts/user/bulk.html", context)
+        return confirmation.page(self, request, _question(bulk, found, form, actor_of(request)))
 
     def _carry_out(self, request: HttpRequest, found: list[User], run: Callable[..., Any]) -> None:
         """For all but the one who acts: signed out in the middle, they could not do the rest."""
@@ -134,6 +117,21 @@ class BulkActions(PanelModelAdmin):
                 self.message_user(request, f"{user.email}: {refusal.detail}", messages.ERROR)
         text = ngettext("Done for %d user.", "Done for %d users.", done) % done
         self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
+
+
+def _question(bulk: Bulk, found: list[User], form: forms.Form, actor: User) -> confirmation.Question:
+    rows = [confirmation.Row(user.pk, _cells(user), obstacle(user, actor, bulk)) for user in found]
+    number = confirmation.possible(rows)
+    announcement = ngettext("This will be done to %d user.", "This will be done to %d users.", number) % number
+    columns = [_("User"), _("Role"), _("State")]
+    return confirmation.Question(
+        bulk.name, bulk.title, bulk.button, announcement, columns, rows, form, is_final=bulk is DELETE
+    )
+
+
+def _cells(user: User) -> list[object]:
+    person = format_html('{} <span class="quiet">{}</span>', user.email, user.full_name)
+    return [person, user.role, words.badges(user)]
 
 
 def obstacle(user: User, actor: User, bulk: Bulk) -> str:

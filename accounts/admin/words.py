@@ -19,7 +19,7 @@ from accounts.models import User
 
 NOTHING = "–"
 RECENT = timedelta(days=30)
-UNTOLD = {"session"}  # ids say nothing to people
+UNTOLD = {"session", "mail"}  # ids say nothing to people
 
 
 def moment(at: datetime | None) -> str:

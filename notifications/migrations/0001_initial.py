@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('owed', 'owed'), ('sending', 'being sent'), ('sent', 'sent'), ('failed', 'failed'), ('cancelled', 'cancelled')], default='owed', max_length=9, verbose_name='state')),
                 ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Counted when one begins.', verbose_name='tries')),
                 ('next_attempt_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='next try')),
-                ('lease_until', models.DateTimeField(help_text="Until when it is its sender's alone or, while it is owed, a worker is expected to take it.", null=True)),
+                ('lease_until', models.DateTimeField(verbose_name='lease', help_text="Until when it is its sender's alone or, while it is owed, a worker is expected to take it.", null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
                 ('sent_at', models.DateTimeField(null=True, verbose_name='sent')),
                 ('last_error', models.CharField(blank=True, default='', max_length=500, verbose_name='last error')),

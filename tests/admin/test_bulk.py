@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts import roles
-from accounts.admin import bulk
+from accounts.admin import confirmation
 from accounts.models import AuditEvent, Role, User
 
 Panel = Callable[[User], Client]
@@ -128,7 +128,7 @@ def test_djangos_own_deletion_is_gone(root: User, ana: User, panel_of: Panel) ->
 
 
 def test_too_many_at_once_are_refused(root: User, ana: User, panel_of: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "LIMIT", 1)
+    monkeypatch.setattr(confirmation, "LIMIT", 1)
     said = agree(panel_of(root), "suspend", root, ana, select_across="1")
-    assert "At most 1 users at once" in said
+    assert "At most 1 at once" in said
     assert changes() == []

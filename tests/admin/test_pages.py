@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts import audit
 from accounts.models import AuditEvent, Role, Session, User
+from notifications import outbox
 
 Panel = Callable[[User], Client]
 
@@ -25,6 +26,7 @@ def addresses(user: User) -> dict[str, str]:
     """Every page there is, by the permission that opens it."""
     event = audit.record("user:suspended", user, actor=None, reason="Chargeback")
     session = Session.objects.get(user=user)
+    mail = outbox.put("password_reset", email=user.email)
     return {
         **{f"{permission} list": reverse(name) for permission, name in LISTS.items()},
         "users.view": reverse("admin:accounts_user_change", args=[user.pk]),
@@ -34,6 +36,7 @@ def addresses(user: User) -> dict[str, str]:
         "roles.change": reverse("admin:accounts_role_add"),
         "sessions.view": reverse("admin:accounts_session_change", args=[session.pk]),
         "audit.view": reverse("admin:accounts_auditevent_change", args=[event.pk]),
+        "mails.view": reverse("admin:notifications_outboxmail_change", args=[mail.pk]),
     }
 
 

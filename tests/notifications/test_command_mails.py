@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command, load_command_class
 from pytest_django import Settings
 
-from accounts.models import OneTimeToken, User
+from accounts.models import AuditEvent, OneTimeToken, User
 from notifications import mails, outbox
 from notifications.models import OutboxMail, State
 from tests.notifications.post import CLOSE, Post
@@ -54,6 +54,8 @@ def test_retry_owes_anew_what_failed(failed: OutboxMail, capsys: Capture, by: st
     assert run(capsys, "retry", str(failed.pk) if by == "id" else "--all") == "1 mail will be tried again.\n"
     stored = OutboxMail.objects.get()
     assert (stored.state, stored.attempts) == (State.OWED, 0)
+    event = AuditEvent.objects.get()
+    assert (event.kind, event.actor_id, event.data["mail"]) == ("mail:retried", None, str(failed.pk))
 
 
 def test_retry_of_all_leaves_alone_what_did_not_fail(owe: Owe, capsys: Capture) -> None:

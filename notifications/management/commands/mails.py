@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand
-from notifications import doorbell, mails, outbox, trial
+from notifications import interventions, mails, trial
 from notifications.models import OutboxMail, State
 
 COLUMNS = ("id", "created_at", "kind", "email", "state", "attempts", "next_attempt_at", "sent_at", "last_error")
@@ -76,12 +76,12 @@ class Command(ActionsCommand):
     def retry(self, *, ids: Sequence[UUID], is_all: bool, **_options: Any) -> None:
         if bool(ids) == is_all:
             raise CommandError("Name the mails by their ids, or say --all.", returncode=arguments.USAGE_STATUS)
-        number = outbox.retry(_chosen(ids) if ids else OutboxMail.objects.filter(state=State.FAILED))
-        doorbell.ring()
+        failed = OutboxMail.objects.filter(state=State.FAILED)
+        number = interventions.send_again(_chosen(ids) if ids else failed, actor=None)
         self.stdout.write(f"{number} mail{'' if number == 1 else 's'} will be tried again.")
 
     def cancel(self, *, ids: Sequence[UUID], **_options: Any) -> None:
-        number = outbox.cancel(_chosen(ids), "An operator cancelled it.")
+        number = interventions.cancel(_chosen(ids), actor=None)
         self.stdout.write(f"{number} mail{'' if number == 1 else 's'} will not be sent.")
 
     def test(self, *, address: str, **_options: Any) -> None:
