@@ -153,6 +153,10 @@ class OutboxMailAdmin(PanelModelAdmin):
     def has_settle_permission(self, request: HttpRequest) -> bool:
         return holds(request, "mails.change")
 
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """The newest first, in the order of the index by which the mails of a state are found."""
+        return ("-created_at", "-id") if StateFilter.parameter_name in request.GET else ("-id",)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[OutboxMail], search_term: str
     ) -> tuple[QuerySet[OutboxMail], bool]:
