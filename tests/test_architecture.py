@@ -35,7 +35,7 @@ notifications
 accounts
     apps  urls
     api  admin  pages  backends  checks  management
-    transfer
+    transfer  seeding
     registration  login  passwords  addresses_change  users  role_changes  personal_data
     filters
     invitations

@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 
 import uuid_utils.compat
@@ -12,10 +13,10 @@ def new_id() -> uuid.UUID:
     return uuid_utils.compat.uuid7()
 
 
-def id_of(moment: datetime) -> uuid.UUID:
-    """A UUID of version 7 for something that was made at another time than now."""
+def id_of(moment: datetime, bits: Callable[[int], int] = secrets.randbits) -> uuid.UUID:
+    """A UUID of version 7 for something that was made at another time than now; `bits` makes so many random ones."""
     milliseconds = max(0, int(moment.timestamp() * 1000)) << 80
-    return uuid.UUID(int=milliseconds | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62))
+    return uuid.UUID(int=milliseconds | 7 << 76 | bits(12) << 64 | 2 << 62 | bits(62))
 
 
 def first_id_of(moment: datetime) -> uuid.UUID:

@@ -61,7 +61,7 @@ class Storage:
         fresh, conflicts = split(candidates, taken_keys(candidates))
         role_of = {role.name: role for role in Role.objects.all()}
         created = [_new_user(one.fields, role_of) for one in fresh]
-        _insert(created)
+        insert(created)
         tally.created += len(created)
         for one in conflicts:
             self._meet(one, role_of, tally)
@@ -115,7 +115,7 @@ def _new_user(fields: dict[str, Any], role_of: dict[str, Role]) -> User:
     return User(**{**made, "role": role_of[fields.get("role", roles.USER)]})
 
 
-def _insert(users: list[User]) -> None:
+def insert(users: list[User]) -> None:
     """As bulk_create() does, which takes three times as long: it composes a statement for each 70 rows."""
     fields = User._meta.concrete_fields
     columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)

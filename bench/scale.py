@@ -1,0 +1,177 @@
+"""What lists, searches and look-ups cost among 10,000, 100,000 and 1,000,000 users, on SQLite and PostgreSQL.
+
+    .venv/bin/python bench/scale.py [--users 10000,100000,1000000] [--databases sqlite,postgresql]
+
+Fills databases of its own with `manage.py seed`, which it removes again: SQLite in a temporary folder, PostgreSQL at
+127.0.0.1:5432 (user postgres). Each figure is the median of 20 answers, of as many different pages or people where that
+makes a difference, given by the whole product in this process (URLs, middleware, signing in, database, JSON or HTML),
+but for the login, which is its look-up of the user alone: hashing a password takes a quarter of a second anyway.
+"""
+
+import argparse
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+PROJECT = Path(__file__).resolve().parents[1]
+SERVER = "postgres://postgres@127.0.0.1:5432"
+TIMES = 20
+LIMIT = 1.5
+MEASURE = "--measure"
+UNBOUNDED = "count"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", default="10000,100000,1000000", help="how many, the fewest first")
+    parser.add_argument("--databases", default="sqlite,postgresql")
+    given = parser.parse_args()
+    for kind in given.databases.split(","):
+        columns = {int(number): _measured(kind, int(number)) for number in given.users.split(",")}
+        _print(kind, columns)
+
+
+def _print(kind: str, columns: dict[int, dict[str, float]]) -> None:
+    fewest, most = columns[min(columns)], columns[max(columns)]
+    print(f"\n| {kind}, ms | {' | '.join(f'{number:,}' for number in columns)} | ratio | |")
+    print("| --- " + "| ---: " * (len(columns) + 1) + "| --- |")
+    for name in most:
+        ratio = most[name] / fewest[name]
+        verdict = "" if name.startswith(UNBOUNDED) else "holds" if ratio <= LIMIT else f"over {LIMIT}"
+        cells = " | ".join(f"{column[name]:.2f}" for column in columns.values())
+        print(f"| {name} | {cells} | {ratio:.2f} | {verdict} |", flush=True)
+
+
+def _measured(kind: str, number: int) -> dict[str, float]:
+    """In a process of its own, as Django knows one database from its start."""
+    with tempfile.TemporaryDirectory(prefix="usermanager-bench-") as folder, _database(kind, folder) as url:
+        environment = {**os.environ, "DATA_DIR": folder, "DATABASE_URL": url, "ENV_FILE": os.devnull}
+        environment |= {"LOG_LEVEL": "error", "RATE_LIMITS": "off"}
+        for command in (["migrate", "-v0"], ["seed", str(number)]):
+            subprocess.run([sys.executable, "manage.py", *command], cwd=PROJECT, env=environment, check=True, stdout=2)
+        done = subprocess.run([sys.executable, __file__, MEASURE], env=environment, check=True, stdout=subprocess.PIPE)
+        lines = (line.split("\t") for line in done.stdout.decode().splitlines())
+        return {name: float(milliseconds) for name, milliseconds in lines}
+
+
+@contextmanager
+def _database(kind: str, folder: str) -> Iterator[str]:
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/bench.sqlite3"
+        return
+    name = f"bench_{secrets.token_hex(4)}"
+    with psycopg.connect(f"{SERVER}/postgres", autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield f"{SERVER}/{name}"
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _measure() -> None:
+    """Prints a line for each thing that is measured: its name, a tab, milliseconds."""
+    sys.path.insert(0, str(PROJECT))
+    os.environ["DJANGO_SETTINGS_MODULE"] = "usermanager.settings"
+    import django  # noqa: PLC0415 - reads the environment
+
+    django.setup()
+    from django.db import connection  # noqa: PLC0415
+
+    if connection.vendor == "postgresql":  # what autovacuum does within a minute of such an import
+        connection.cursor().execute("VACUUM ANALYZE")
+    for name, answers in _cases().items():
+        print(f"{name}\t{_median(answers):.4f}", flush=True)
+
+
+def _median(answers: Callable[[int], Any]) -> float:
+    answers(0)
+    took = []
+    for index in range(TIMES):
+        begin = time.perf_counter()
+        answers(index)
+        took.append(time.perf_counter() - begin)
+    return statistics.median(took) * 1000
+
+
+def _cases() -> dict[str, Callable[[int], Any]]:
+    from accounts.models import User  # noqa: PLC0415
+
+    listed, panel = _clients()
+    total = User.objects.count()
+    places = [User.objects.order_by("id")[total * (2 * index + 1) // (2 * TIMES)] for index in range(TIMES)]
+    never = User.objects.filter(last_login_at=None)
+    deepest = {
+        "-created_at": _after("-created_at", User.objects.order_by("id")),
+        "email": _after("email", User.objects.order_by("-email_key"), "email_key"),
+        "-last_login_at": _after("-last_login_at", never.order_by("id")),
+    }
+    return {
+        "first page": lambda _index: listed(),
+        "deepest page": lambda _index: listed(**deepest["-created_at"]),
+        "deepest page by address": lambda _index: listed(**deepest["email"]),
+        "first page by last login": lambda _index: listed(ordering="-last_login_at"),
+        "deepest page by last login": lambda _index: listed(**deepest["-last_login_at"]),
+        "search for one person": lambda index: listed(search=places[index].email.partition("@")[0]),
+        "search that finds one in three": lambda _index: listed(search="example.com"),
+        "search for three letters, one in ten": lambda _index: listed(search="mar"),
+        "search for a name, one in 1,000": lambda _index: listed(search="íñigo ibáñez"),
+        "search for two letters": lambda _index: listed(search="ma"),
+        "filter by a rare role": lambda _index: listed(role="support"),
+        "filter by the common role": lambda _index: listed(role="user"),
+        "filter by suspended": lambda _index: listed(is_active="false"),
+        "filter by unconfirmed, by address": lambda _index: listed(email_verified="false", ordering="email"),
+        "filter by time of creation": lambda index: listed(created_before=places[index].created_at.isoformat()),
+        "count": lambda _index: listed(count="true"),
+        "admin list": lambda _index: panel(),
+        "admin list, searched": lambda index: panel(q=places[index].email.partition("@")[0]),
+        "login look-up": lambda index: User.objects.with_address(places[index].email),
+    }
+
+
+def _after(ordering: str, backwards: Any, column: str = "") -> dict[str, str]:
+    """The query of the last page in this ordering."""
+    from accounts.api.pagination import PAGE_SIZE, Cursor  # noqa: PLC0415
+
+    row = backwards[PAGE_SIZE]
+    value = getattr(row, column) if column else None
+    return {"ordering": ordering, "cursor": Cursor(ordering, value, str(row.pk), False).encode()}
+
+
+def _clients() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """What an admin asks the API, and the panel, for a list of users with; each answer is to have some."""
+    from django.test import Client  # noqa: PLC0415
+
+    from accounts import access_tokens, login, users  # noqa: PLC0415
+    from accounts.models import User  # noqa: PLC0415
+
+    users.ensure_first_admin("root@example.com")
+    root = User.objects.get(email="root@example.com")
+    headers = {"Authorization": f"Bearer {access_tokens.issue(login.open_session(root)[0])}"}
+    browser = Client(SERVER_NAME="localhost")
+    browser.force_login(root)
+
+    def listed(**query: str) -> None:
+        answer = browser.get("/api/v1/users/", query, headers=headers)
+        assert answer.status_code == 200, answer.content
+        assert answer.json()["results"]
+
+    def panel(**query: str) -> None:
+        answer = browser.get("/admin/accounts/user/", query)
+        assert answer.status_code == 200, answer.content
+        assert b'class="quiet"' in answer.content
+
+    return listed, panel
+
+
+if __name__ == "__main__":
+    _measure() if sys.argv[1:] == [MEASURE] else main()

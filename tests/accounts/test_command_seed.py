@@ -1,0 +1,71 @@
+"""manage.py seed: made-up users, the same ones each time, and none among real people by accident."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from accounts import login, search
+from accounts.models import Role, User
+
+pytestmark = pytest.mark.django_db
+SHOWN = ("id", "email", "full_name", "role__name", "is_active", "email_verified", "created_at", "last_login_at")
+
+
+def seeded(number: int, *options: str) -> list[tuple[Any, ...]]:
+    call_command("seed", str(number), *options)
+    return list(User.objects.order_by("id").values_list(*SHOWN))
+
+
+def test_makes_the_same_users_each_time_and_others_with_another_seed() -> None:
+    first = seeded(300)
+    User.objects.all().delete()
+    assert len(first) == 300
+    assert seeded(300) == first
+    User.objects.all().delete()
+    assert not {row[1] for row in seeded(300, "--seed", "2")} & {row[1] for row in first}
+
+
+def test_their_addresses_reach_nobody_and_their_history_is_in_order() -> None:
+    seeded(300)
+    for user in User.objects.all():
+        assert re.fullmatch(r"[a-z]+\.[a-z]+\d+@([a-z]+\.)?example\.(com|org|net)", user.email)
+        assert user.last_login_at is None or user.created_at <= user.last_login_at
+    newest = [user.pk for user in User.objects.order_by("-created_at")]
+    assert newest == [user.pk for user in User.objects.order_by("-id")]
+
+
+def test_are_found_by_a_search_and_can_log_in(capsys: pytest.CaptureFixture[str]) -> None:
+    seeded(50)
+    user = User.objects.filter(role__name="user", is_active=True).latest("id")
+    assert list(search.containing(User.objects.all(), user.email.partition("@")[0])) == [user]
+    password = re.findall(r"the password (\S+) ", capsys.readouterr().out)[0]
+    assert login.log_in(user.email, password)
+
+
+def test_go_in_besides_those_who_are_there(person: Callable[..., User]) -> None:
+    person("ana")
+    seeded(20)
+    assert len(seeded(20)) == 41
+
+
+def test_never_go_in_among_real_people_by_accident(person: Callable[..., User]) -> None:
+    person("ana", email="ana@example.com.real.org")
+    with pytest.raises(CommandError, match="real users"):
+        call_command("seed", "10")
+    assert User.objects.count() == 1
+    assert not Role.objects.filter(name="support").exists()
+    assert len(seeded(10, "--yes")) == 11
+
+
+def test_somebody_who_is_there_already_ends_it_in_one_line(person: Callable[..., User]) -> None:
+    person("ana")
+    last = seeded(5)[0][0]
+    User.objects.exclude(pk=last).delete()  # now the same ones would come again
+    with pytest.raises(CommandError, match="choose another --seed"):
+        call_command("seed", "5")
+    assert [user.pk for user in User.objects.all()] == [last]
+    assert len(seeded(5, "--seed", "2")) == 6
