@@ -50,6 +50,7 @@ def test_the_tour_works_as_pasted(url: str, folder: Path) -> None:
     registered, signed_in, me, *_ = [json.loads(line) for line in done.stdout.splitlines() if line]
     assert registered["email"] == signed_in["user"]["email"] == me["email"]
     assert (registered["email_verified"], me["email_verified"]) == (False, True)
+    assert all(file.suffix == ".eml" for file in (folder / "var" / "mail").iterdir())
 
 
 @pytest.mark.process

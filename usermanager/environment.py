@@ -25,6 +25,11 @@ _DURATION = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _RATE = re.compile(r"([1-9]\d{0,6})/(\w+)", re.ASCII)
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
+_MAIL_BACKENDS = {
+    "smtp": "django.core.mail.backends.smtp",
+    "console": "django.core.mail.backends.console",
+    "file": "notifications.mail_folder",
+}
 _LONGEST = timedelta(days=36500)
 
 USAGE_STATUS = 2
@@ -261,8 +266,8 @@ def _database(value: str, folder: Path) -> dict[str, Any]:
 
 def _mail(value: str) -> dict[str, Any]:
     url = _split(value, {"smtp", "smtp+tls", "smtp+ssl", "file", "console"})
-    backend = "smtp" if url.scheme.startswith("smtp") else {"file": "filebased"}.get(url.scheme, url.scheme)
-    settings: dict[str, Any] = {"EMAIL_BACKEND": f"django.core.mail.backends.{backend}.EmailBackend"}
+    backend = url.scheme.partition("+")[0]
+    settings: dict[str, Any] = {"EMAIL_BACKEND": f"{_MAIL_BACKENDS[backend]}.EmailBackend"}
     if url.scheme == "file":
         settings["EMAIL_FILE_PATH"] = _checked(unquote(url.path), url.path.startswith("/") and not url.netloc)
     if backend == "smtp":
