@@ -25,6 +25,7 @@ from accounts import (
     suspension,
     tokens,
 )
+from accounts.addresses import canonical_email
 from accounts.errors import AddressTaken, InvalidInput, PermissionDenied
 from accounts.models import Role, Session, User
 from accounts.signals import (
@@ -63,6 +64,7 @@ def create(email: str, *, actor: User | None, password: str | None = None, **fie
 def update(user: User, *, actor: User | None, **changes: Any) -> User:
     """Changes any of email, full_name, role, is_active, email_verified, locale and metadata.
 
+    Another address is to be confirmed unless it is said to be; another spelling of the same one is not.
     Raises PermissionDenied, NotFound, LastAdmin, AddressTaken.
     """
     with _unique_address("email", user, changes.get("email")), authority.changing(user, actor) as current:
@@ -71,9 +73,9 @@ def update(user: User, *, actor: User | None, **changes: Any) -> User:
             _assign(current, changed.pop("role"), actor=actor)
         if "is_active" in changed:
             _set_active(current, changed.pop("is_active"), actor=actor)
-        if "email" in changed:
-            changed.setdefault("email_verified", False)
-            _move(current, changed.pop("email"), changed["email_verified"], actor=actor)
+        if "email" in changed and canonical_email(changed["email"]) != current.email_key:
+            changed.pop("email_verified", None)
+            _move(current, changed.pop("email"), changes.get("email_verified", False), actor=actor)
         if changed:
             _set(current, changed, actor=actor)
     return current
