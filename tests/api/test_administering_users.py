@@ -1,0 +1,366 @@
+"""Creating, changing, suspending and deleting users: what is written, what is not, and who is mailed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts import login, passwords, throttling, tokens, users
+from accounts.errors import InvalidToken, NotFound
+from accounts.models import AuditEvent, OneTimeToken, RateBucket, Role, Session, User
+from accounts.tokens import Purpose
+from notifications import outbox
+from notifications.models import OutboxMail, State
+from tests.conftest import OTHER_PASSWORD, PASSWORD, refused
+
+USERS = "/api/v1/users/"
+LOGIN = "/api/v1/auth/login/"
+
+
+def owed() -> list[tuple[str, str]]:
+    return list(OutboxMail.objects.filter(state=State.OWED).order_by("id").values_list("kind", "email"))
+
+
+def faults(problem: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(error["field"], error["code"]) for error in problem["errors"]]
+
+
+def kinds() -> list[str]:
+    return [kind for kind in AuditEvent.objects.order_by("id").values_list("kind", flat=True) if "session" not in kind]
+
+
+def metadata_of(size: int) -> dict[str, str]:
+    """An object whose JSON takes so many bytes."""
+    return {"a": "x" * (size - len('{"a": ""}'))}
+
+
+@pytest.fixture
+def carlas(carla: User, client_of: Callable[[User], APIClient]) -> APIClient:
+    """Carla's client: she holds all permissions about users, and may not hand out roles."""
+    return client_of(carla)
+
+
+@pytest.fixture
+def roots(root: User, client_of: Callable[[User], APIClient]) -> APIClient:
+    return client_of(root)
+
+
+@pytest.fixture
+def path(ana: User) -> str:
+    return f"{USERS}{ana.pk}/"
+
+
+class TestCreating:
+    def test_with_a_password_they_can_log_in_and_are_welcomed(self, carlas: APIClient, stranger: APIClient) -> None:
+        body = {"email": "Dora@Example.com", "password": PASSWORD, "full_name": "Dora", "locale": "es"}
+        answer = carlas.post(USERS, body, "json")
+        assert answer.status_code == 201
+        made = answer.json()
+        assert made | {"id": "", "created_at": "", "updated_at": ""} == {
+            **{"id": "", "email": "Dora@Example.com", "full_name": "Dora", "role": "user", "is_active": True},
+            **{"email_verified": False, "locale": "es", "metadata": {}, "created_at": "", "updated_at": ""},
+            "last_login_at": None,
+        }
+        assert owed() == [("welcome", "Dora@Example.com")]
+        assert stranger.post(LOGIN, {"email": "dora@example.com", "password": PASSWORD}, "json").status_code == 200
+
+    def test_without_one_they_are_invited(self, carlas: APIClient, carla: User) -> None:
+        assert carlas.post(USERS, {"email": "dora@example.com"}, "json").status_code == 201
+        assert owed() == [("invitation", "dora@example.com")]
+        assert kinds() == ["user:created", "user:invited"]
+        assert {event.actor_id for event in AuditEvent.objects.filter(kind__startswith="user:")} == {carla.pk}
+
+    def test_who_is_made_suspended_is_not_invited(self, carlas: APIClient) -> None:
+        made = carlas.post(USERS, {"email": "dora@example.com", "is_active": False}, "json").json()
+        assert made["is_active"] is False
+        assert owed() == []
+
+    def test_whatever_an_admin_may_set_is_set(self, roots: APIClient, role: Callable[..., Role]) -> None:
+        role("support", "users.view")
+        body = {"role": "support", "email_verified": True, "metadata": {"plan": ["pro", 1, None]}, "locale": None}
+        made = roots.post(USERS, {"email": "dora@example.com", **body}, "json").json()
+        assert made | body == made
+
+    def test_what_nobody_may_set_is_not_set(self, roots: APIClient) -> None:
+        forged = {"id": "01a20945-f308-721a-bebb-44953872b004", "created_at": "2000-01-01T00:00:00Z", "is_staff": True}
+        forged |= {"last_login_at": "2000-01-01T00:00:00Z", "email_key": "x", "suspended_until": "2040-01-01T00:00Z"}
+        made = roots.post(USERS, {"email": "dora@example.com", "password": PASSWORD, **forged}, "json").json()
+        dora = User.objects.get(pk=made["id"])
+        assert str(dora.pk) != forged["id"]
+        assert (dora.created_at.year > 2000, dora.last_login_at, dora.email_key) == (True, None, "dora@example.com")
+        assert not dora.is_staff
+
+    @pytest.mark.parametrize(
+        ("body", "found"),
+        [
+            ({}, [("email", "required")]),
+            ({"email": "dora"}, [("email", "invalid")]),
+            ({"email": None}, [("email", "null")]),
+            ({"email": ["dora@example.com"]}, [("email", "invalid")]),
+            ({"email": "ANA@example.com"}, [("email", "unique")]),
+            (
+                {"email": "dora@example.com", "password": "short"},
+                [("password", "password_too_short"), ("password", "password_too_weak")],
+            ),
+            ({"email": "dora@example.com", "password": "x" * 129}, [("password", "max_length")]),
+            ({"email": "dora@example.com", "password": ""}, [("password", "blank")]),
+            ({"email": "dora@example.com", "role": "boss"}, [("role", "does_not_exist")]),
+            ({"email": "dora@example.com", "role": 5}, [("role", "does_not_exist")]),
+            ({"email": "dora@example.com", "is_active": "perhaps"}, [("is_active", "invalid")]),
+            ({"email": "dora@example.com", "locale": "fr"}, [("locale", "invalid_choice")]),
+            ({"email": "dora@example.com", "full_name": "x" * 151}, [("full_name", "max_length")]),
+            ({"email": "dora@example.com", "full_name": "Do\nra"}, [("full_name", "invalid")]),
+            ({"email": "dora@example.com", "metadata": []}, [("metadata", "not_a_dict")]),
+            ({"email": "dora@example.com", "metadata": None}, [("metadata", "null")]),
+            ({"email": "dora@example.com", "metadata": metadata_of(16 * 1024 + 1)}, [("metadata", "too_large")]),
+            ({"email": "dora@example.com", "metadata": {"a": "\0"}}, [("metadata", "invalid_text")]),
+        ],
+    )
+    def test_what_cannot_be_taken_is_named_and_creates_nobody(
+        self, roots: APIClient, ana: User, body: dict[str, Any], found: list[tuple[str, str]]
+    ) -> None:
+        problem = refused(roots.post(USERS, body, "json"), 400, "validation_error")
+        assert faults(problem) == found
+        assert User.objects.count() == 2
+        assert owed() == []
+        assert kinds() == []
+
+    def test_takes_the_permission(self, ana: User, client_of: Callable[[User], APIClient], stranger: APIClient) -> None:
+        body = {"email": "dora@example.com", "password": PASSWORD}
+        refused(client_of(ana).post(USERS, body, "json"), 403, "permission_denied")
+        refused(stranger.post(USERS, body, "json"), 401, "not_authenticated")
+        assert User.objects.count() == 1
+
+
+class TestChanging:
+    def test_patch_changes_what_it_names(self, carlas: APIClient, ana: User, path: str) -> None:
+        answer = carlas.patch(path, {"full_name": "Ana García", "metadata": {"plan": "pro"}}, "json")
+        assert answer.status_code == 200
+        changed = User.objects.get(pk=ana.pk)
+        assert (changed.full_name, changed.metadata, changed.email) == ("Ana García", {"plan": "pro"}, ana.email)
+        assert changed.updated_at > ana.updated_at
+        event = AuditEvent.objects.get(kind="user:changed")
+        assert event.data == {"fields": ["full_name", "metadata"]}
+        assert answer.json() == carlas.get(path).json()
+
+    def test_put_needs_what_a_user_must_have_and_leaves_the_rest(self, carlas: APIClient, ana: User, path: str) -> None:
+        problem = refused(carlas.put(path, {"full_name": "Ana García"}, "json"), 400, "validation_error")
+        assert faults(problem) == [("email", "required")]
+        assert User.objects.get(pk=ana.pk).full_name == "Ana"
+        assert carlas.put(path, {"email": ana.email, "full_name": "Ana García"}, "json").status_code == 200
+        changed = User.objects.get(pk=ana.pk)
+        assert (changed.full_name, changed.email_verified, changed.role.name) == ("Ana García", True, "user")
+
+    def test_a_change_to_the_same_is_none(self, carlas: APIClient, ana: User, path: str) -> None:
+        same = {"email": ana.email, "full_name": "Ana", "role": "user", "is_active": True, "email_verified": True}
+        assert carlas.put(path, same, "json").status_code == 200
+        assert kinds() == []
+        assert owed() == []
+
+    def test_is_active_suspends_and_activates(self, carlas: APIClient, ana: User, path: str) -> None:
+        login.open_session(ana)
+        assert carlas.patch(path, {"is_active": False}, "json").json()["is_active"] is False
+        assert not Session.objects.alive().filter(user=ana).exists()
+        assert carlas.patch(path, {"is_active": True}, "json").json()["is_active"] is True
+        assert kinds() == ["user:suspended", "user:activated"]
+
+    @pytest.mark.parametrize("size", [16 * 1024, 3])
+    def test_metadata_takes_16_kib(self, carlas: APIClient, path: str, size: int) -> None:
+        metadata = metadata_of(size) if size > 10 else {"é": "ñ"}
+        assert carlas.patch(path, {"metadata": metadata}, "json").json()["metadata"] == metadata
+
+    @pytest.mark.parametrize(
+        "metadata", [metadata_of(16 * 1024 + 1), {"a": "ñ" * 8192}, {"a": {"b": "\0"}}, [], "x", 5]
+    )
+    def test_and_no_more(self, carlas: APIClient, ana: User, path: str, metadata: Any) -> None:
+        problem = refused(carlas.patch(path, {"metadata": metadata}, "json"), 400, "validation_error")
+        assert faults(problem)[0][0] == "metadata"
+        assert User.objects.get(pk=ana.pk).metadata == {}
+
+    def test_what_is_fixed_is_ignored(self, roots: APIClient, ana: User, path: str) -> None:
+        forged = {"id": "x", "password": OTHER_PASSWORD, "created_at": "2000-01-01T00:00:00Z", "last_login_at": None}
+        assert roots.patch(path, forged, "json").status_code == 200
+        assert User.objects.filter(pk=ana.pk).values().get() == {
+            field.attname: getattr(ana, field.attname) for field in User._meta.concrete_fields
+        }
+
+
+FORGED: dict[str, Any] = {
+    **{"role": "admin", "is_active": False, "email_verified": False, "metadata": {"plan": "pro"}},
+    **{"email": "x@example.com", "password": OTHER_PASSWORD},
+}
+
+
+class TestOnesOwnAccount:
+    """Without users.change, what is not one's own to write is ignored, and not even looked at."""
+
+    @pytest.mark.parametrize(("verb", "way"), [("patch", "me"), ("patch", "id"), ("put", "id")])
+    @pytest.mark.parametrize("forged", [FORGED, {"role": "no-such-role", "is_active": "x", "email": 5, "metadata": []}])
+    def test_writes_its_own_fields_alone(
+        self, ana: User, client_of: Callable[[User], APIClient], verb: str, way: str, forged: dict[str, Any]
+    ) -> None:
+        client = client_of(ana)
+        before = User.objects.filter(pk=ana.pk).values().get()
+        own = {"full_name": "Ana García", "locale": "es"}
+        answer = getattr(client, verb)(f"{USERS}{'me' if way == 'me' else ana.pk}/", {**forged, **own}, "json")
+        assert answer.status_code == 200
+        after = User.objects.filter(pk=ana.pk).values().get()
+        assert after == before | own | {"updated_at": after["updated_at"]}
+        assert answer.json() | own == answer.json()
+        assert owed() == []
+
+    def test_who_may_change_users_may_change_themselves(self, carlas: APIClient, carla: User) -> None:
+        answer = carlas.patch(f"{USERS}{carla.pk}/", {"metadata": {"plan": "pro"}, "email_verified": False}, "json")
+        assert (answer.json()["metadata"], answer.json()["email_verified"]) == ({"plan": "pro"}, False)
+
+    def test_but_not_as_me(self, carlas: APIClient, carla: User) -> None:
+        assert carlas.patch(f"{USERS}me/", {"metadata": {"plan": "pro"}}, "json").json()["metadata"] == {}
+
+
+class TestAnotherAddress:
+    def test_is_to_be_confirmed_and_both_are_told(self, carlas: APIClient, ana: User, path: str) -> None:
+        request = outbox.put("password_reset", email=ana.email)
+        secret = tokens.issue(ana, Purpose.PASSWORD_RESET, request=request.pk, email=ana.email)
+        answer = carlas.patch(path, {"email": "ana@new.example"}, "json").json()
+        assert (answer["email"], answer["email_verified"]) == ("ana@new.example", False)
+        assert owed() == [("email_changed", "ana@example.com"), ("verify_email", "ana@new.example")]
+        with pytest.raises(InvalidToken):
+            passwords.reset(secret, OTHER_PASSWORD)
+
+    def test_may_be_declared_confirmed(self, carlas: APIClient, path: str) -> None:
+        answer = carlas.patch(path, {"email": "ana@new.example", "email_verified": True}, "json").json()
+        assert answer["email_verified"] is True
+        assert owed() == [("email_changed", "ana@example.com")]
+
+    def test_that_is_taken_changes_nothing(self, carlas: APIClient, ana: User, bruno: User, path: str) -> None:
+        body = {"email": "BRUNO@example.com", "full_name": "Bruno", "is_active": False}
+        problem = refused(carlas.patch(path, body, "json"), 400, "validation_error")
+        assert faults(problem) == [("email", "unique")]
+        unchanged = User.objects.get(pk=ana.pk)
+        assert (unchanged.email, unchanged.full_name, unchanged.is_active) == (ana.email, "Ana", True)
+        assert owed() == []
+        assert kinds() == []
+
+    def test_in_another_spelling_is_the_same_mailbox(self, carlas: APIClient, path: str) -> None:
+        answer = carlas.patch(path, {"email": "Ana@Example.com"}, "json").json()
+        assert (answer["email"], answer["email_verified"]) == ("Ana@Example.com", True)
+        assert owed() == []
+        assert kinds() == ["user:changed"]
+
+
+class TestSuspending:
+    def test_ends_sessions_links_and_mails_and_says_why(
+        self, carlas: APIClient, carla: User, ana: User, path: str
+    ) -> None:
+        login.open_session(ana)
+        request = outbox.put("password_reset", email=ana.email)
+        tokens.issue(ana, Purpose.PASSWORD_RESET, request=request.pk, email=ana.email)
+        answer = carlas.post(f"{path}suspend/", {"reason": "Chargeback"}, "json")
+        assert (answer.status_code, answer.json()["is_active"]) == (200, False)
+        assert not Session.objects.alive().filter(user=ana).exists()
+        assert not OneTimeToken.objects.filter(user=ana, ended_at=None).exists()
+        assert owed() == []
+        event = AuditEvent.objects.get(kind="user:suspended")
+        assert (event.user_id, event.actor_id, event.data) == (ana.pk, carla.pk, {"reason": "Chargeback"})
+
+    def test_keeps_them_out_until_they_are_activated(
+        self, carlas: APIClient, ana: User, path: str, stranger: APIClient
+    ) -> None:
+        carlas.post(f"{path}suspend/")
+        credentials = {"email": ana.email, "password": PASSWORD}
+        refused(stranger.post(LOGIN, credentials, "json"), 403, "account_suspended")
+        assert carlas.post(f"{path}activate/").json()["is_active"] is True
+        assert stranger.post(LOGIN, credentials, "json").status_code == 200
+
+    @pytest.mark.parametrize("reason", ["x" * 251, None, [], {}, True, "a\0"])
+    def test_takes_a_short_text_as_the_reason(self, carlas: APIClient, ana: User, path: str, reason: Any) -> None:
+        answer = carlas.post(f"{path}suspend/", {"reason": reason}, "json")
+        assert faults(refused(answer, 400, "validation_error"))[0][0] == "reason"
+        assert User.objects.get(pk=ana.pk).is_active
+
+    def test_is_told_once_however_often_it_is_done(self, carlas: APIClient, path: str) -> None:
+        for _time in range(2):
+            assert carlas.post(f"{path}suspend/", {}, "json").status_code == 200
+        for _time in range(2):
+            assert carlas.post(f"{path}activate/").status_code == 200
+        assert kinds() == ["user:suspended", "user:activated"]
+
+
+class TestHelping:
+    def test_unlocking_forgets_failed_logins(
+        self, carlas: APIClient, ana: User, path: str, stranger: APIClient, settings: Any
+    ) -> None:
+        settings.RATE_LIMITS = True
+        for _time in range(5):
+            stranger.post(LOGIN, {"email": ana.email, "password": OTHER_PASSWORD}, "json")
+        credentials = {"email": ana.email, "password": PASSWORD}
+        refused(stranger.post(LOGIN, credentials, "json"), 429, "throttled")
+        assert carlas.post(f"{path}unlock/").json()["id"] == str(ana.pk)
+        assert stranger.post(LOGIN, credentials, "json").status_code == 200
+        assert "user:unlocked" in kinds()
+
+    def test_unlocking_forgets_nobody_elses(self, carlas: APIClient, bruno: User, path: str, settings: Any) -> None:
+        settings.RATE_LIMITS = True
+        throttling.take([throttling.Try("login", "x", settings.RATE_LOGIN, subject=bruno.email_key)])
+        carlas.post(f"{path}unlock/")
+        assert RateBucket.objects.count() == 1
+
+    def test_a_reset_link_is_owed(self, carlas: APIClient, carla: User, ana: User, path: str) -> None:
+        answer = carlas.post(f"{path}password-reset/")
+        assert (answer.status_code, answer.json()) == (202, {"detail": "A mail is on its way."})
+        assert owed() == [("password_reset", ana.email)]
+        event = AuditEvent.objects.get(kind="password:reset_requested")
+        assert (event.user_id, event.actor_id) == (ana.pk, carla.pk)
+
+    def test_who_has_a_password_is_not_invited(self, carlas: APIClient, path: str) -> None:
+        refused(carlas.post(f"{path}invite/"), 409, "conflict")
+        assert owed() == []
+
+    def test_answers_speak_the_language_of_the_request(self, carlas: APIClient, path: str) -> None:
+        answer = carlas.post(f"{path}password-reset/", headers={"Accept-Language": "es"})
+        assert answer.json() == {"detail": "Hay un correo en camino."}
+
+
+class TestDeleting:
+    def test_leaves_nothing_but_events_without_address_and_device(
+        self, carlas: APIClient, carla: User, ana: User, path: str
+    ) -> None:
+        login.open_session(ana)
+        carlas.post(f"{path}password-reset/")
+        assert carlas.delete(path).status_code == 204
+        refused(carlas.get(path), 404, "not_found")
+        assert not User.objects.filter(pk=ana.pk).exists()
+        assert not Session.objects.filter(user_id=ana.pk).exists()
+        assert owed() == []
+        event = AuditEvent.objects.get(kind="user:deleted")
+        assert (event.user_id, event.actor_id) == (ana.pk, carla.pk)
+
+    def test_frees_the_address(self, carlas: APIClient, ana: User, path: str) -> None:
+        carlas.delete(path)
+        assert carlas.post(USERS, {"email": ana.email, "password": PASSWORD}, "json").status_code == 201
+
+    def test_ends_their_token_with_the_next_request(
+        self, carlas: APIClient, ana: User, path: str, client_of: Callable[[User], APIClient]
+    ) -> None:
+        client = client_of(ana)
+        carlas.delete(path)
+        refused(client.get(f"{USERS}me/"), 401, "token_not_valid")
+
+    def test_twice_finds_nobody(self, carlas: APIClient, path: str) -> None:
+        carlas.delete(path)
+        refused(carlas.delete(path), 404, "not_found")
+
+    def test_themselves_takes_the_permission_or_the_password(
+        self, ana: User, carlas: APIClient, carla: User, client_of: Callable[[User], APIClient]
+    ) -> None:
+        refused(client_of(ana).delete(f"{USERS}{ana.pk}/"), 403, "permission_denied")
+        assert carlas.delete(f"{USERS}{carla.pk}/").status_code == 204
+        assert set(User.objects.values_list("pk", flat=True)) == {ana.pk}
+
+
+def test_a_user_who_is_gone_meanwhile_is_not_found(ana: User, root: User) -> None:
+    """Between the look at the id and the lock of the row."""
+    users.delete(User.objects.get(pk=ana.pk), actor=root)
+    with pytest.raises(NotFound):
+        users.update(ana, actor=root, full_name="Ana García")
