@@ -1,0 +1,214 @@
+"""Nobody climbs: who hands out a role or a permission holds it, and who changes a role holds all that is in it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+from rest_framework.test import APIClient
+
+from accounts import invitations, role_changes, users
+from accounts.errors import PermissionDenied
+from accounts.models import AuditEvent, Role, User
+from tests.conftest import PASSWORD, refused
+
+Clients = Callable[[User], APIClient]
+
+USERS = "/api/v1/users/"
+ROLES = "/api/v1/roles/"
+LOGIN = "/api/v1/auth/login/"
+HELD = ("users.view", "users.add", "users.change", "roles.view", "roles.change", "roles.assign", "billing.refund")
+
+
+@pytest.fixture
+def olga(person: Callable[..., User], role: Callable[..., Role]) -> User:
+    """She looks after users and roles, and may give refunds; she may neither delete anybody nor see events."""
+    role("officer", *HELD)
+    role("helper", "users.view", "billing.refund")
+    role("auditor", "users.view", "audit.view")
+    return person("olga", role="officer")
+
+
+@pytest.fixture
+def olgas(olga: User, client_of: Clients) -> APIClient:
+    return client_of(olga)
+
+
+def role_of(user: User) -> str:
+    return User.objects.select_related("role").get(pk=user.pk).role.name
+
+
+def permissions_in(role: str) -> list[str]:
+    permissions: list[str] = Role.objects.get(name=role).permissions
+    return permissions
+
+
+class TestHandingOutRoles:
+    @pytest.mark.parametrize("name", ["helper", "officer", "user"])
+    def test_one_that_she_holds_all_of(self, olgas: APIClient, ana: User, name: str) -> None:
+        assert olgas.patch(f"{USERS}{ana.pk}/", {"role": name}, "json").json()["role"] == name
+        made = olgas.post(USERS, {"email": "dora@example.com", "role": name}, "json")
+        assert (made.status_code, made.json()["role"]) == (201, name)
+
+    @pytest.mark.parametrize("name", ["auditor", "admin"])
+    def test_but_none_that_holds_more(self, olgas: APIClient, olga: User, ana: User, name: str) -> None:
+        for user in (ana, olga):
+            body = {"role": name, "full_name": "Climber"}
+            refused(olgas.patch(f"{USERS}{user.pk}/", body, "json"), 403, "permission_denied")
+            refused(olgas.put(f"{USERS}{user.pk}/", {"email": user.email, **body}, "json"), 403, "permission_denied")
+        refused(olgas.post(USERS, {"email": "dora@example.com", "role": name}, "json"), 403, "permission_denied")
+        assert (role_of(ana), role_of(olga)) == ("user", "officer")
+        assert set(User.objects.values_list("full_name", flat=True)) == {"Ana", "Olga"}
+
+    def test_nobody_does_without_the_permission_for_it(
+        self, carla: User, ana: User, role: Callable[..., Role], client_of: Clients
+    ) -> None:
+        role("helper", "users.view")
+        client = client_of(carla)
+        refused(client.patch(f"{USERS}{ana.pk}/", {"role": "helper"}, "json"), 403, "permission_denied")
+        refused(client.patch(f"{USERS}{carla.pk}/", {"role": "helper"}, "json"), 403, "permission_denied")
+        refused(client.post(USERS, {"email": "dora@example.com", "role": "helper"}, "json"), 403, "permission_denied")
+        assert (role_of(ana), role_of(carla)) == ("user", "manager")
+        assert client.post(USERS, {"email": "dora@example.com", "role": "user"}, "json").status_code == 201
+
+    def test_nor_with_that_permission_alone(
+        self, person: Callable[..., User], ana: User, role: Callable[..., Role], client_of: Clients
+    ) -> None:
+        role("giver", "users.view", "roles.assign")
+        client = client_of(person("gil", role="giver"))
+        refused(client.patch(f"{USERS}{ana.pk}/", {"role": "giver"}, "json"), 403, "permission_denied")
+        assert role_of(ana) == "user"
+
+    def test_not_even_the_default_role_when_that_holds_more(self, carla: User, client_of: Clients) -> None:
+        Role.objects.filter(name="user").update(permissions=["audit.view"])
+        refused(client_of(carla).post(USERS, {"email": "dora@example.com"}, "json"), 403, "permission_denied")
+        assert User.objects.count() == 1
+
+    def test_taking_a_role_away_takes_holding_it(self, olgas: APIClient, person: Callable[..., User]) -> None:
+        arno = person("arno", role="auditor")
+        refused(olgas.patch(f"{USERS}{arno.pk}/", {"role": "user"}, "json"), 403, "permission_denied")
+        assert role_of(arno) == "auditor"
+
+    def test_stepping_down_is_free(self, olgas: APIClient, olga: User) -> None:
+        assert olgas.patch(f"{USERS}{olga.pk}/", {"role": "helper"}, "json").status_code == 200
+        refused(olgas.get(ROLES), 403, "permission_denied")
+
+
+class TestChangingRoles:
+    def test_hers_gains_nothing(self, olgas: APIClient) -> None:
+        for more in ("users.delete", "mails.change", "billing.void"):
+            body = {"permissions": [*HELD, more]}
+            refused(olgas.patch(f"{ROLES}officer/", body, "json"), 403, "permission_denied")
+            refused(olgas.put(f"{ROLES}officer/", {"name": "officer", **body}, "json"), 403, "permission_denied")
+        assert permissions_in("officer") == sorted(HELD)
+
+    def test_nor_does_another(self, olgas: APIClient) -> None:
+        body = {"permissions": ["users.view", "audit.view"]}
+        refused(olgas.patch(f"{ROLES}helper/", body, "json"), 403, "permission_denied")
+        refused(olgas.patch(f"{ROLES}user/", body, "json"), 403, "permission_denied")
+        refused(olgas.post(ROLES, {"name": "new", **body}, "json"), 403, "permission_denied")
+        assert permissions_in("helper") == ["billing.refund", "users.view"]
+        assert permissions_in("user") == []
+        assert not Role.objects.filter(name="new").exists()
+
+    @pytest.mark.parametrize(
+        "body", [{"permissions": []}, {"permissions": ["users.view"]}, {"description": "x"}, {"name": "mine"}]
+    )
+    def test_one_that_holds_more_stays_as_it_is(self, olgas: APIClient, body: dict[str, Any]) -> None:
+        before = Role.objects.filter(name="auditor").values().get()
+        refused(olgas.patch(f"{ROLES}auditor/", body, "json"), 403, "permission_denied")
+        refused(olgas.delete(f"{ROLES}auditor/"), 403, "permission_denied")
+        assert Role.objects.filter(name="auditor").values().get() == before
+
+    def test_what_she_holds_she_may_give(self, olgas: APIClient) -> None:
+        body = {"name": "new", "permissions": ["billing.refund", "users.add"]}
+        assert olgas.post(ROLES, body, "json").status_code == 201
+        assert olgas.patch(f"{ROLES}helper/", {"permissions": ["users.add"]}, "json").status_code == 200
+
+    def test_a_role_that_lost_its_name_keeps_its_people_where_they_were(self, olgas: APIClient, olga: User) -> None:
+        """A role of the old name that comes later is another one."""
+        assert olgas.patch(f"{ROLES}officer/", {"name": "captain"}, "json").status_code == 200
+        assert olgas.post(ROLES, {"name": "officer", "permissions": []}, "json").status_code == 201
+        assert role_of(olga) == "captain"
+
+    def test_no_role_becomes_the_admins_by_its_name(
+        self, olgas: APIClient, olga: User, role: Callable[..., Role]
+    ) -> None:
+        problem = refused(olgas.patch(f"{ROLES}officer/", {"name": "admin"}, "json"), 400, "validation_error")
+        assert problem["errors"][0]["code"] == "unique"
+        refused(olgas.post(ROLES, {"name": "admin", "permissions": []}, "json"), 400, "validation_error")
+        assert not User.objects.select_related("role").get(pk=olga.pk).role.is_admin
+
+
+class TestTheOperatorsPermissions:
+    def test_reach_the_token_of_whoever_has_the_role(
+        self, root: User, ana: User, client_of: Clients, stranger: APIClient
+    ) -> None:
+        client = client_of(root)
+        body = {"name": "billing", "permissions": ["billing.refund", "billing.void"]}
+        assert client.post(ROLES, body, "json").status_code == 201
+        assert client.patch(f"{USERS}{ana.pk}/", {"role": "billing"}, "json").status_code == 200
+        signed_in = stranger.post(LOGIN, {"email": ana.email, "password": PASSWORD}, "json").json()
+        claims = jwt.decode(signed_in["access"], options={"verify_signature": False})
+        assert (claims["role"], claims["permissions"]) == ("billing", ["billing.refund", "billing.void"])
+
+    def test_the_admin_holds_whichever_there_are(self, root: User, client_of: Clients, stranger: APIClient) -> None:
+        client_of(root).post(ROLES, {"name": "billing", "permissions": ["billing.refund"]}, "json")
+        signed_in = stranger.post(LOGIN, {"email": root.email, "password": PASSWORD}, "json").json()
+        assert "billing.refund" in jwt.decode(signed_in["access"], options={"verify_signature": False})["permissions"]
+
+    def test_open_nothing_here(
+        self, person: Callable[..., User], role: Callable[..., Role], client_of: Clients
+    ) -> None:
+        role("billing", "billing.refund")
+        refused(client_of(person("bill", role="billing")).get(USERS), 403, "permission_denied")
+
+
+class TestTheNextRequest:
+    def test_obeys_another_role(self, root: User, ana: User, client_of: Clients) -> None:
+        client = client_of(ana)
+        users.set_role(ana, root.role, actor=None)
+        assert client.get(USERS).status_code == 200
+        users.set_role(ana, Role.objects.get(name="user"), actor=None)
+        refused(client.get(USERS), 403, "permission_denied")
+
+    def test_obeys_another_list_of_permissions(self, carla: User, client_of: Clients) -> None:
+        client = client_of(carla)
+        role_changes.update(carla.role, actor=None, permissions=["users.view"])
+        assert client.get(USERS).status_code == 200
+        refused(client.delete(f"{USERS}{carla.pk}/"), 403, "permission_denied")
+
+
+FALLS: dict[str, Callable[[User], object]] = {
+    "demoted": lambda olga: User.objects.filter(pk=olga.pk).update(role=Role.objects.get(name="helper")),
+    "suspended": lambda olga: User.objects.filter(pk=olga.pk).update(is_active=False),
+    "gone": lambda olga: User.objects.filter(pk=olga.pk).delete(),
+    "of a poorer role": lambda olga: Role.objects.filter(name="officer").update(permissions=["users.view"]),
+}
+DEEDS: dict[str, Callable[[User, User], object]] = {
+    "suspend": lambda olga, ana: users.suspend(ana, actor=olga),
+    "change": lambda olga, ana: users.update(ana, actor=olga, full_name="Fallen"),
+    "hand out": lambda olga, ana: users.set_role(ana, Role.objects.get(name="helper"), actor=olga),
+    "delete": lambda olga, ana: users.delete(ana, actor=olga),
+    "invite": lambda olga, ana: invitations.invite(ana, actor=olga),
+    "create": lambda olga, ana: users.create("dora@example.com", actor=olga),
+    "create a role": lambda olga, ana: role_changes.create("new", [], actor=olga),
+    "change a role": lambda olga, ana: role_changes.update(Role.objects.get(name="helper"), actor=olga, name="new"),
+    "remove a role": lambda olga, ana: role_changes.delete(Role.objects.get(name="auditor"), actor=olga),
+}
+
+
+class TestAnActorWhoFellMeanwhile:
+    """Between the start of their request, when they were read, and their deed."""
+
+    @pytest.mark.parametrize("fall", FALLS.values(), ids=FALLS)
+    @pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS)
+    def test_does_nothing(
+        self, fall: Callable[[User], object], deed: Callable[[User, User], object], olga: User, ana: User
+    ) -> None:
+        fall(olga)
+        before = [[*table.objects.order_by("pk").values()] for table in (User, Role)]
+        with pytest.raises(PermissionDenied):
+            deed(olga, ana)
+        assert [[*table.objects.order_by("pk").values()] for table in (User, Role)] == before
+        assert not AuditEvent.objects.exists()
