@@ -16,9 +16,9 @@ run: ## serve the product in the foreground until Ctrl-C
 	$(call install,requirements.txt)
 	@exec $(BIN)/python manage.py serve
 
-test: ## run the tests; ARGS="-k login" picks some
+test: ## run the tests on all cores; ARGS="-k login" picks some, ARGS="-n 0" runs them in one process
 	$(call install,requirements-dev.txt)
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 lint: ## check style and format
 	$(call install,requirements-dev.txt)

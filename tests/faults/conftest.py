@@ -22,6 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.process)
+            item.add_marker(pytest.mark.xdist_group("faults"))  # one after the other, on the same stages
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
