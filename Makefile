@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types schema pictures lock secrets
+.PHONY: help run test test-browser lint types schema pictures lock secrets
 .NOTPARALLEL:
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 run: ## serve the product in the foreground until Ctrl-C
 	$(call install,requirements.txt)
@@ -19,6 +19,11 @@ run: ## serve the product in the foreground until Ctrl-C
 test: ## run the tests on all cores; ARGS="-k login" picks some, ARGS="-n 0" runs them in one process
 	$(call install,requirements-dev.txt)
 	@exec $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+test-browser: ## drive the admin panel with chromium; ARGS="-k keyboard" picks some
+	$(call install,requirements-dev.txt)
+	$(call install,requirements-browser.txt)
+	@exec $(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: ## check style and format
 	$(call install,requirements-dev.txt)
@@ -34,14 +39,17 @@ schema: ## write docs/openapi.yaml anew
 	@mkdir -p docs
 	@ENV_FILE=/dev/null $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-pictures: ## take the pictures of docs/mails/ anew; needs chromium
+pictures: ## take the pictures of docs/admin/ and docs/mails/ anew; needs chromium
 	$(call install,requirements-dev.txt)
+	$(call install,requirements-browser.txt)
+	@$(BIN)/python -m pytest tests/browser/pictures.py
 	@$(BIN)/uv run --quiet --script docs/mails/screenshots.py
 
 lock: ## choose the versions anew that pyproject.toml allows; ARGS=--upgrade takes the newest
 	$(call install,requirements-dev.txt)
 	@$(LOCK) pyproject.toml --output-file requirements.txt
 	@$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	@$(LOCK) --group browser --constraints requirements-dev.txt --output-file requirements-browser.txt
 
 secrets: ## make the files in secrets/ that docker-compose.yml mounts, where they are missing
 	@$(SECRETS)
