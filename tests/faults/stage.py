@@ -16,9 +16,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from tests.faults.post import WatchedPost
 from tests.usermanager.processes import PROJECT, clean_environment, descendants, eventually, free_port, is_alive
 
 PASSWORD = "correct horse battery staple"
@@ -63,6 +62,14 @@ class Tally:
         return f"{mails}  failed {self.failed:>2}  sign-ups {len(seconds)}, p99 {p99:.0f} ms"
 
 
+class Mailbox(Protocol):
+    """A mail server, and how often each mail came to it."""
+
+    @property
+    def url(self) -> str: ...
+    def ids(self) -> Counter[str]: ...
+
+
 class Process:
     """A program of the product, in a session of its own."""
 
@@ -94,9 +101,13 @@ class Process:
                 os.kill(pid, signal.SIGKILL)
             self._process.wait(20)
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """For its own end; returns the status."""
-        return self._process.wait(60)
+        return self._process.wait(seconds)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def is_running(self) -> bool:
         return self._process.poll() is None
@@ -105,12 +116,14 @@ class Process:
 class Stage:
     """One database, one mail server, and whatever processes a scenario asks for."""
 
-    def __init__(self, folder: Path, post: WatchedPost, broker_url: str = "") -> None:
+    def __init__(
+        self, folder: Path, post: Mailbox, broker_url: str = "", *, settings: str = "tests.faults.settings"
+    ) -> None:
         self.port = free_port()
         self.post = post
         self._folder = folder
         self._environment = clean_environment(
-            DJANGO_SETTINGS_MODULE="tests.faults.settings",
+            DJANGO_SETTINGS_MODULE=settings,
             DATA_DIR=str(folder / "var"),
             PORT=str(self.port),
             EMAIL_URL=post.url,
@@ -151,12 +164,12 @@ class Stage:
         return self.start((*WORKER, "--hostname", f"faults{next(_numbers)}@%h"))
 
     def answers(self) -> bool:
-        return self._ask("GET", "/health/ready/").status == 200
+        return self.ask("GET", "/health/ready/").status == 200
 
     def sign_up(self, domain: str) -> Answered:
         """Somebody new, who is owed a welcome for it."""
         email = f"user{next(_numbers)}@{domain}"
-        return self._ask("POST", "/api/v1/auth/register/", {"email": email, "password": PASSWORD})
+        return self.ask("POST", "/api/v1/auth/register/", {"email": email, "password": PASSWORD})
 
     @contextmanager
     def signing_up(self, domain: str, number: int, *, a_second: float) -> Iterator[list[Answered]]:
@@ -217,7 +230,7 @@ class Stage:
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)) as connection:
             return connection.execute(query, [f"%@{domain}"]).fetchall()
 
-    def _ask(self, method: str, path: str, body: object = None) -> Answered:
+    def ask(self, method: str, path: str, body: object = None) -> Answered:
         begin = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=REQUEST_SECONDS)
         try:
