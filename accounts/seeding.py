@@ -104,7 +104,7 @@ class Crowd:
         """
         chance = Random(f"{seed}:{first}")  # noqa: S311 - nothing here is a secret
         for index in range(number):
-            created_at = self.today - YEARS * (number - index) / number
+            created_at = self.today - YEARS * ((number - index) / number)
             yield self._person(first + index, created_at, chance)
 
     def _person(self, number: int, created_at: datetime, chance: Random) -> User:

@@ -111,7 +111,7 @@ def _cases() -> dict[str, Callable[[int], Any]]:
     places = [User.objects.order_by("id")[total * (2 * index + 1) // (2 * TIMES)] for index in range(TIMES)]
     never = User.objects.filter(last_login_at=None)
     deepest = {
-        "-created_at": _after("-created_at", User.objects.order_by("id")),
+        "-created_at": _after("-created_at", User.objects.order_by("created_at"), "created_at"),
         "email": _after("email", User.objects.order_by("-email_key"), "email_key"),
         "-last_login_at": _after("-last_login_at", never.order_by("id")),
     }
@@ -143,8 +143,8 @@ def _after(ordering: str, backwards: Any, column: str = "") -> dict[str, str]:
     from accounts.api.pagination import PAGE_SIZE, Cursor  # noqa: PLC0415
 
     row = backwards[PAGE_SIZE]
-    value = getattr(row, column) if column else None
-    return {"ordering": ordering, "cursor": Cursor(ordering, value, str(row.pk), False).encode()}
+    value = str(getattr(row, column)) if column else None
+    return {"ordering": ordering, "cursor": Cursor(ordering, value, str(row.pk), False).encode(type(row))}
 
 
 def _clients() -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -39,7 +39,7 @@ def _failed(request: HttpRequest) -> Tile | None:
     """How many mails nobody tries to send any more."""
     if not holds(request, "mails.view"):
         return None
-    number = counted("mails.failed", OutboxMail.objects.filter(state=State.FAILED))
+    number = counted("mails.failed", lambda: OutboxMail.objects.filter(state=State.FAILED))
     return Tile(_("Failed mails"), number, _list(state=State.FAILED), "bad")
 
 

@@ -38,7 +38,7 @@ accounts
     transfer  seeding
     registration  login  passwords  addresses_change  users  role_changes  personal_data
     filters
-    invitations
+    invitations  rarity
     credentials  access_tokens
     suspension
     sessions  throttling  forms

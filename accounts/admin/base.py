@@ -24,7 +24,7 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
     needs: ClassVar[dict[str, str]] = {}
 
     form = UseCaseForm
-    ordering = ("-id",)
+    ordering: ClassVar[tuple[Any, ...]] = ("-id",)
     list_per_page = 50
     paginator = BoundedPaginator
     show_full_result_count = False

@@ -70,10 +70,10 @@ def chart(name: str, title: str, rows: QuerySet[Any], address: Callable[[date], 
     return Chart(name, title, bars)
 
 
-def counted(name: str, rows: QuerySet[Any], *, seconds: int = MINUTE_SECONDS) -> int:
+def counted(name: str, rows: Callable[[], QuerySet[Any]], *, seconds: int = MINUTE_SECONDS) -> int:
     """How many rows there are, or were at most so many seconds ago."""
-    return int(cache.get_or_set(f"accounts.overview.{name}", rows.count, seconds) or 0)
+    return int(cache.get_or_set(f"accounts.overview.{name}", lambda: rows().count(), seconds) or 0)
 
 
 def _on(day: date, name: str, rows: QuerySet[Any], *, is_over: bool) -> int:
-    return counted(f"{name}.{day}", within(rows, day), seconds=DAY_SECONDS if is_over else MINUTE_SECONDS)
+    return counted(f"{name}.{day}", lambda: within(rows, day), seconds=DAY_SECONDS if is_over else MINUTE_SECONDS)

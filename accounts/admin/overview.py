@@ -57,7 +57,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 def _people() -> list[Tile]:
     return [
-        Tile(_("Users"), counted("users", User.objects.all()), links.users()),
+        Tile(_("Users"), counted("users", User.objects.all), links.users()),
         _pill(_("New this week"), "new"),
         _pill(_("Unverified"), "unverified", "warn"),
         _pill(_("Suspended"), "suspended", "bad"),
@@ -65,7 +65,7 @@ def _people() -> list[Tile]:
 
 
 def _pill(label: str, pill: str, tone: str = "") -> Tile:
-    return Tile(label, counted(pill, narrowed(User.objects.all(), pill)), links.users(show=pill), tone)
+    return Tile(label, counted(pill, lambda: narrowed(User.objects.all(), pill)), links.users(show=pill), tone)
 
 
 def _charts(request: HttpRequest) -> list[Chart]:

@@ -45,6 +45,7 @@ class UserAdmin(BulkActions):
     list_display = ("person", "role", "state", "created", "last_login")
     list_display_links = None
     list_select_related = ("role",)
+    ordering: ClassVar[tuple[Any, ...]] = ("-created_at", "-id")
     list_filter = (Pills, DayFilter, "role", "is_active", "email_verified")
     search_fields = ("email",)
     search_help_text = gettext_lazy("Part of an address or of a name.")
@@ -58,7 +59,7 @@ class UserAdmin(BulkActions):
     def state(self, user: User) -> SafeString:
         return words.badges(user)
 
-    @admin.display(description=gettext_lazy("created"), ordering="id")
+    @admin.display(description=gettext_lazy("created"), ordering="created_at")
     def created(self, user: User) -> str:
         return words.moment(user.created_at)
 

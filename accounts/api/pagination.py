@@ -1,11 +1,12 @@
 """Pages that cost the same wherever they are: a cursor says after which row a page begins (keyset pagination)."""
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.signing import BadSignature, Signer
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
@@ -13,8 +14,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.filters import ordered
+
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
+#: What a column lacks that may lack anything is a time; IS NOT NULL would read all that lack it on the way.
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 class Cursor(NamedTuple):
@@ -25,19 +30,20 @@ class Cursor(NamedTuple):
     pk: str
     is_before: bool
 
-    def encode(self) -> str:
-        return _signer().sign_object(self)
+    def encode(self, model: type[Model]) -> str:
+        return _signer(model).sign_object(self)
 
     @classmethod
-    def decode(cls, text: str) -> "Cursor":
+    def decode(cls, text: str, model: type[Model]) -> "Cursor":
         """Raises BadSignature: whoever could write a cursor could hand the database any value to compare with."""
-        return cls(*_signer().unsign_object(text))
+        return cls(*_signer(model).unsign_object(text))
 
 
 class KeysetPagination(BasePagination):
     """`cursor`, `page_size`, `ordering` and `count` of the query; the view names its `orderings`, the first by default.
 
-    An ordering is a name and the column that it sorts by; ids grow with time, so that they stand for the creation.
+    An ordering is a name and the column that it sorts by. Ids grow with time, so that they stand for the creation
+    unless a view says otherwise.
     """
 
     def paginate_queryset(  # type: ignore[override]  # a list of rows has no keys to seek by
@@ -48,7 +54,7 @@ class KeysetPagination(BasePagination):
         orderings: dict[str, str] = getattr(view, "orderings", {"created_at": "id"})
         self.ordering = self._ordering(orderings)
         self.column = orderings[self.ordering.lstrip("-")]
-        self.cursor = self._cursor()
+        self.cursor = self._cursor(queryset.model)
         size = self._page_size()
         rows = self._rows(queryset, size + 1)
         self.has_more, self.page = len(rows) > size, rows[:size]
@@ -93,12 +99,12 @@ class KeysetPagination(BasePagination):
             raise ValidationError({"page_size": [_("Enter a number of at least 1.")]})
         return min(int(text), MAX_PAGE_SIZE)
 
-    def _cursor(self) -> Cursor | None:
+    def _cursor(self, model: type[Model]) -> Cursor | None:
         text = self.request.query_params.get("cursor")
         if not text:
             return None
         try:
-            cursor = Cursor.decode(text)
+            cursor = Cursor.decode(text, model)
         except BadSignature as fault:
             raise _invalid_cursor() from fault
         if cursor.ordering != self.ordering:
@@ -115,29 +121,19 @@ class KeysetPagination(BasePagination):
         rows: list[Any] = []
         for stretch in stretches:
             if len(rows) < number:
-                rows += self._ordered(stretch, is_descending)[: number - len(rows)]
+                rows += ordered(stretch, self.column, is_descending=is_descending)[: number - len(rows)]
         return rows
 
-    def _ordered(self, queryset: QuerySet[Any], is_descending: bool) -> QuerySet[Any]:
-        """A value that is missing counts as the smallest."""
-        columns = [self.column] if self.column == "id" else [self.column, "id"]
-        if is_descending:
-            return queryset.order_by(*(F(column).desc(nulls_last=_may_be_null(queryset, column)) for column in columns))
-        return queryset.order_by(*(F(column).asc(nulls_first=_may_be_null(queryset, column)) for column in columns))
-
     def _beyond(self, queryset: QuerySet[Any], cursor: Cursor, is_descending: bool) -> list[QuerySet[Any]]:
-        """The rows after the cursor's, as one or two stretches of the same index: an OR would have them all sorted."""
+        """The rows after the cursor's, as stretches of the same index: an OR would have them all sorted or read."""
+        field: Any = queryset.model._meta.get_field(self.column)
         side = "lt" if is_descending else "gt"
-        beyond_id = Q(**{f"id__{side}": cursor.pk})
-        if self.column == "id":
-            return [queryset.filter(beyond_id)]
-        missing, present = (queryset.filter(**{f"{self.column}__isnull": is_missing}) for is_missing in (True, False))
-        if cursor.value is None:
-            return [missing.filter(beyond_id), *([] if is_descending else [present])]
-        value = queryset.model._meta.get_field(self.column).to_python(cursor.value)
-        beyond = Q(**{f"{self.column}__{side}": value}) | beyond_id
-        stretch = queryset.filter(beyond, **{f"{self.column}__{side}e": value})
-        return [stretch, missing] if is_descending and _may_be_null(queryset, self.column) else [stretch]
+        value, beyond_id = field.to_python(cursor.value), {f"id__{side}": cursor.pk}
+        equal = [] if field.unique else [_seeking(queryset, **{self.column: value}, **beyond_id)]
+        if value is None:
+            return equal if is_descending else [*equal, _seeking(queryset, **{f"{self.column}__gte": EARLIEST})]
+        missing = [queryset.filter(**{self.column: None})] if is_descending and field.null else []
+        return [*equal, _seeking(queryset, **{f"{self.column}__{side}": value}), *missing]
 
     def _next(self) -> str | None:
         came_backwards = self.cursor is not None and self.cursor.is_before
@@ -150,22 +146,26 @@ class KeysetPagination(BasePagination):
 
     def _link(self, row: Model, *, is_before: bool) -> str:
         """Built on PUBLIC_URL: the Host header is the client's to write."""
-        value = None if self.column == "id" else getattr(row, self.column)
+        value = getattr(row, self.column)
         cursor = Cursor(self.ordering, value if value is None else str(value), str(row.pk), is_before)
-        query = {**self.request.query_params.dict(), "cursor": cursor.encode()}
+        query = {**self.request.query_params.dict(), "cursor": cursor.encode(type(row))}
         return f"{settings.PUBLIC_URL}{self.request.path}?{urlencode(query)}"
 
 
-def _signer() -> Signer:
-    return Signer(salt="accounts.api.pagination")
+def _seeking(queryset: QuerySet[Any], **condition: Any) -> QuerySet[Any]:
+    """Of two bounds of a column SQLite seeks the one that is written first, which a filter may have been."""
+    sought = queryset.filter(**condition)
+    sought.query.where.children.reverse()
+    return sought
+
+
+def _signer(model: type[Model]) -> Signer:
+    """Of one list alone: the columns of another hold other things."""
+    return Signer(salt=f"accounts.api.pagination.{model._meta.label_lower}")
 
 
 def _invalid_cursor() -> ValidationError:
     return ValidationError({"cursor": [_("This cursor is not valid.")]})
-
-
-def _may_be_null(queryset: QuerySet[Any], column: str) -> bool | None:
-    return queryset.model._meta.get_field(column).null or None
 
 
 def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:

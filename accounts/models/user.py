@@ -86,7 +86,6 @@ class User(AbstractBaseUser):
             models.Index(fields=["id"], condition=Q(is_active=False), name="user_suspended"),
             models.Index(fields=["id"], condition=Q(email_verified=False), name="user_unverified"),
             models.Index(fields=["created_at", "id"], name="user_created"),
-            models.Index(fields=["role", "id"], name="user_role"),
             models.Index(fields=["last_login_at", "id"], name="user_last_login"),
         )
 

@@ -139,9 +139,9 @@ class TestOrderings:
     @pytest.mark.parametrize(
         ("ordering", "names"),
         [
-            ("", ["bea", "cleo", "abe", "dan", "eva", "root"]),
-            ("-created_at", ["bea", "cleo", "abe", "dan", "eva", "root"]),
-            ("created_at", ["root", "eva", "dan", "abe", "cleo", "bea"]),
+            ("", ["root", "bea", "cleo", "abe", "dan", "eva"]),
+            ("-created_at", ["root", "bea", "cleo", "abe", "dan", "eva"]),
+            ("created_at", ["eva", "dan", "abe", "cleo", "bea", "root"]),
             ("email", ["abe", "bea", "cleo", "dan", "eva", "root"]),
             ("-email", ["root", "eva", "dan", "cleo", "bea", "abe"]),
             ("last_login_at", ["dan", "bea", "eva", "abe", "cleo", "root"]),
@@ -151,7 +151,7 @@ class TestOrderings:
     def test_are_those_of_the_contract(
         self, client: APIClient, crowd: list[User], ordering: str, names: list[str]
     ) -> None:
-        """Root came first and is signed in now; who never was counts as the longest ago, and equals by their age."""
+        """Root came last and is signed in now; who never was counts as the longest ago, and equals by their ids."""
         assert listed(client, ordering=ordering) == names
 
     @pytest.mark.parametrize("ordering", ["password", "id", "role", "-", "--email", "email,created_at", "Email", "?"])

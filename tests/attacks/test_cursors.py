@@ -69,8 +69,7 @@ def test_a_cursor_of_one_list_shows_no_other(service: Service, root: Person, ana
     pages = root.must(200, "GET", "users/?page_size=1")
     cursor = parse_qs(urlsplit(pages["next"]).query)["cursor"][0]
     assert ana.ask("GET", f"users/?cursor={cursor}").code == "permission_denied"
-    sessions = ana.must(200, "GET", f"users/me/sessions/?cursor={cursor}")["results"]
-    assert len(sessions) <= 1
+    assert ana.ask("GET", f"users/me/sessions/?cursor={cursor}").code == "validation_error"
     assert root.ask("GET", f"users/?ordering=email&cursor={cursor}").code == "validation_error"
 
 

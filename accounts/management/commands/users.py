@@ -5,10 +5,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.db.models import F, QuerySet
 
 from accounts import invitations, suspension, users
-from accounts.filters import USER_ORDERINGS, UserFilter
+from accounts.filters import USER_ORDERINGS, UserFilter, ordered
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand, Row
 from accounts.models import User
@@ -47,7 +46,8 @@ class Command(ActionsCommand):
         deleting.add_argument("--yes", action="store_true", help="do not ask")
 
     def list(self, *, ordering: str, limit: int | None, as_json: bool, **options: Any) -> None:
-        found = arguments.filtered(UserFilter, options, _ordered(ordering))
+        found = arguments.filtered(UserFilter, options, User.objects.select_related("role"))
+        found = ordered(found, USER_ORDERINGS[ordering.removeprefix("-")], is_descending=ordering.startswith("-"))
         rows = map(_document, found[:limit].iterator(ROWS_AT_ONCE))
         self.print_rows(rows, COLUMNS, as_json=as_json)
 
@@ -133,13 +133,6 @@ class Command(ActionsCommand):
         parser.add_argument("--locale", default="", choices=languages, help="the language of their mails")
         parser.add_argument("--verified", action="store_true", dest="email_verified", help="the address is theirs")
         arguments.add_password(parser)
-
-
-def _ordered(ordering: str) -> QuerySet[User]:
-    """Who never logged in comes last, as in the API."""
-    column = F(USER_ORDERINGS[ordering.removeprefix("-")])
-    by = column.desc(nulls_last=True) if ordering.startswith("-") else column.asc(nulls_first=True)
-    return User.objects.select_related("role").order_by(by, "-id")
 
 
 def _suspension(user: User) -> Row:
