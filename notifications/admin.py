@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from accounts.addresses import canonical_email
 from accounts.admin import confirmation, words
@@ -118,7 +118,7 @@ class KindFilter(admin.SimpleListFilter):
 @admin.register(OutboxMail)
 class OutboxMailAdmin(PanelModelAdmin):
     needs: ClassVar[dict[str, str]] = {"view": "mails.view"}
-    list_display = ("created", "what", "email", "how_it_went", "attempts", "next_try", "last_error")
+    list_display = ("created", "what", "email", "how_it_went", "tries", "next_try", "last_error")
     list_display_links = None
     list_filter = (StateFilter, DayFilter, KindFilter, "queue")
     search_fields = ("email_key",)
@@ -137,6 +137,10 @@ class OutboxMailAdmin(PanelModelAdmin):
     @admin.display(description=gettext_lazy("state"))
     def how_it_went(self, mail: OutboxMail) -> SafeString:
         return panel.state(mail)
+
+    @admin.display(description=gettext_lazy("tries"))
+    def tries(self, mail: OutboxMail) -> str:
+        return ngettext("%d try", "%d tries", mail.attempts) % mail.attempts if mail.attempts else words.NOTHING
 
     @admin.display(description=gettext_lazy("next try"))
     def next_try(self, mail: OutboxMail) -> str:

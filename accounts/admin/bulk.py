@@ -130,7 +130,7 @@ def _question(bulk: Bulk, found: list[User], form: forms.Form, actor: User) -> c
 
 
 def _cells(user: User) -> list[object]:
-    person = format_html('{} <span class="quiet">{}</span>', user.email, user.full_name)
+    person = format_html('<span>{} <span class="quiet">{}</span></span>', user.email, user.full_name)
     return [person, user.role, words.badges(user)]
 
 

@@ -42,6 +42,11 @@ class Question:
     def is_possible(self) -> bool:
         return possible(self.rows) > 0
 
+    @property
+    def lines(self) -> list[tuple[Row, list[tuple[str, object]]]]:
+        """Each row with the name of its column beside each cell, as a narrow screen shows them."""
+        return [(row, list(zip(self.columns, row.cells, strict=True))) for row in self.rows]
+
 
 def possible(rows: Sequence[Row]) -> int:
     return sum(not row.obstacle for row in rows)

@@ -17,7 +17,7 @@ from accounts.admin import links
 from accounts.invitations import State
 from accounts.models import User
 
-NOTHING = "–"
+NOTHING = format_html('<span class="nothing">{}</span>', "–")
 RECENT = timedelta(days=30)
 UNTOLD = {"session", "mail"}  # ids say nothing to people
 
