@@ -74,7 +74,7 @@ def served(folder: Path) -> Iterator[Product]:
 
 def _fill(path: Path, variables: dict[str, str]) -> None:
     people.write(path)
-    for command in (["prepare"], ["import_users", str(path)]):
+    for command in (["prepare"], ["seed", str(people.NUMBER)], ["import_users", str(path)]):
         subprocess.run(
             [sys.executable, str(PROJECT / "manage.py"), *command],
             env=clean_environment(**variables),
