@@ -5,9 +5,9 @@ import os
 import shutil
 import tempfile
 
-if "DATA_DIR" not in os.environ:
-    os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="usermanager-tests-")
-    atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
+# Of this process alone: those of pytest-xdist would find each other's keys and take each other's places to hash.
+os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="usermanager-tests-")
+atexit.register(shutil.rmtree, os.environ["DATA_DIR"], ignore_errors=True)
 os.environ.setdefault("ENV_FILE", os.devnull)
 os.environ |= {"BCRYPT_ROUNDS": "4", "RATE_LIMITS": "off", "LOG_LEVEL": "error", "SECRET_KEY": "test-" * 10}
 
