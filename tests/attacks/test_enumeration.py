@@ -6,6 +6,7 @@ the slower of two and in the quick quarter of each, so that a busy machine alone
 
 import json
 import random
+import re
 import secrets
 import statistics
 import time
@@ -139,4 +140,5 @@ def _told(answer: Answer, name: str = "") -> tuple[int, str, str]:
     """All that an answer says but what is new each time."""
     headers = {key: value for key, value in answer.headers.items() if key not in ("Date", "X-Request-ID")}
     content = answer.text.replace(answer.headers["X-Request-ID"], "")
+    headers["RateLimit"] = re.sub(r";t=\d+", "", headers.get("RateLimit", ""))  # the seconds that are left go by
     return answer.status, json.dumps(headers), content.replace(name, "") if name else content
