@@ -6,7 +6,7 @@ import sys
 from argparse import RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, islice
 from typing import IO, Any, ClassVar, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
@@ -16,6 +16,7 @@ from accounts import origin
 from accounts.errors import AccountError, InvalidInput
 
 Row = Mapping[str, Any]
+ROWS_A_TABLE = 500  # then another one begins: its columns are as wide as what is held in memory
 WIDE = 10_000  # a narrow terminal may wrap a line, but an address must never be cut
 
 
@@ -78,10 +79,14 @@ class ExampleCommand(BaseCommand):
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415 - unlike a str it takes "[red]" for what it is
 
-        table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(Text(_cell(row[name])) for name in columns))
-        Console(file=cast(IO[str], self.stdout), width=WIDE, highlight=False).print(table)
+        console, remaining = Console(file=cast(IO[str], self.stdout), width=WIDE, highlight=False), iter(rows)
+        is_first = True
+        while (stretch := list(islice(remaining, ROWS_A_TABLE))) or is_first:
+            table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
+            for row in stretch:
+                table.add_row(*(Text(_cell(row[name])) for name in columns))
+            console.print(table)
+            is_first = False
 
 
 class ActionsCommand(ExampleCommand):

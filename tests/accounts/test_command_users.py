@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts import login, throttling
+from accounts.management import base
 from accounts.models import AuditEvent, RateBucket, Role, Session, User
 from accounts.signals import user_invited, user_suspended
 from tests.conftest import OTHER_PASSWORD
@@ -82,6 +83,14 @@ class TestListing:
         table = users("list", out=Terminal())
         assert "an-address-that-is-long@subdomain.example.com  [red]Ana" in table
         assert "\t" not in table
+
+    def test_draws_tables_of_many_rows_one_after_the_other(
+        self, ana: User, bruno: User, carla: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(base, "ROWS_A_TABLE", 2)
+        lines = users("list", out=Terminal()).splitlines()
+        assert ["full name" in line for line in lines] == [True, False, False, True, False]
+        assert [line.split()[0] for line in lines if "@" in line] == [carla.email, bruno.email, ana.email]
 
     def test_prints_no_control_characters(self, person: Callable[..., User]) -> None:
         person("ana", full_name="Ana\x1b[2J\tGarcía")
