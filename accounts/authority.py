@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from django.db import transaction
 
 from accounts import roles
-from accounts.errors import LastAdmin, NotFound, PermissionDenied
+from accounts.errors import LastAdmin, NotFound, PermissionDenied, TokenNotValid
 from accounts.models import Role, User
 
 
@@ -14,13 +14,15 @@ def check(actor: User | None) -> None:
     """Makes sure that the actor has lost nothing since they were read, and lets nobody lose anything meanwhile.
 
     Call it first in the transaction of the deed: the lock on the admin role lets one such change run at a time, so
-    that two admins cannot demote each other. Raises PermissionDenied.
+    that two admins cannot demote each other. Raises TokenNotValid for who was suspended or deleted, PermissionDenied.
     """
     Role.objects.select_for_update().get(name=roles.ADMIN)
     if actor is None:
         return
     current = User.objects.select_related("role").filter(pk=actor.pk, is_active=True).first()
-    if current is None or not current.holds_role(actor.role):
+    if current is None:
+        raise TokenNotValid
+    if not current.holds_role(actor.role):
         raise PermissionDenied
 
 
@@ -28,7 +30,7 @@ def check(actor: User | None) -> None:
 def changing(user: User, actor: User | None) -> Iterator[User]:
     """The user as stored now, locked, for somebody who may change them; afterwards an admin must be left.
 
-    Raises PermissionDenied, NotFound, LastAdmin.
+    Raises TokenNotValid, PermissionDenied, NotFound, LastAdmin.
     """
     with transaction.atomic():
         check(actor)

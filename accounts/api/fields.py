@@ -25,6 +25,15 @@ class TextField(serializers.CharField):
         return text
 
 
+class FlagField(serializers.BooleanField):
+    """true or false: REST framework would take 0, "off" and much else for one of them, too."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class AddressField(TextField):
     """A mail address as its owner writes it."""
 

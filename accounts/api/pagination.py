@@ -76,7 +76,11 @@ class KeysetPagination(BasePagination):
         names = [sign + name for name in orderings for sign in ("", "-")]
         return [
             _parameter("cursor", {"type": "string"}, "Where the page begins; taken from `next` or `previous`."),
-            _parameter("page_size", {"type": "integer", "minimum": 1}, "50 unless told; more than 200 count as 200."),
+            _parameter(
+                "page_size",
+                {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+                "50 unless told; more than 200 count as 200.",
+            ),
             _parameter("ordering", {"type": "string", "enum": names}, "`-` stands for the newest or last first."),
             _parameter("count", {"type": "boolean"}, "Whether to count all results, which takes longer."),
         ]

@@ -8,7 +8,15 @@ from rest_framework.response import Response
 
 from accounts import users
 from accounts.api.base import SignedIn, read
-from accounts.api.fields import AddressField, FullNameField, LocaleField, MetadataField, NewPasswordField, RoleField
+from accounts.api.fields import (
+    AddressField,
+    FlagField,
+    FullNameField,
+    LocaleField,
+    MetadataField,
+    NewPasswordField,
+    RoleField,
+)
 from accounts.api.me import OwnChanges
 from accounts.api.outputs import DetailSerializer, UserSerializer
 from accounts.api.people import OfPeople, a_mail_is_on_its_way
@@ -23,8 +31,8 @@ class UserChanges(serializers.Serializer[Any]):
     email = AddressField()
     full_name = FullNameField()
     role = RoleField(required=False)
-    is_active = serializers.BooleanField(required=False)
-    email_verified = serializers.BooleanField(required=False)
+    is_active = FlagField(required=False)
+    email_verified = FlagField(required=False)
     locale = LocaleField()
     metadata = MetadataField(required=False)
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts import invitations, passwords, tokens, users
-from accounts.errors import Conflict, InvalidToken, NotFound, PermissionDenied
+from accounts.errors import Conflict, InvalidToken, NotFound, PermissionDenied, TokenNotValid
 from accounts.invitations import State
 from accounts.models import AuditEvent, Role, User
 from accounts.tokens import Purpose
@@ -154,7 +154,7 @@ class TestSendingAgain:
             invitations.invite(dora, actor=carla)
         Role.objects.filter(name="user").update(permissions=[])
         users.suspend(carla, actor=None)
-        with pytest.raises(PermissionDenied):
+        with pytest.raises(TokenNotValid):
             invitations.invite(dora, actor=carla)
         assert kinds(dora).count("user:invited") == 1
 
