@@ -132,6 +132,7 @@ def started(command: Sequence[str], data_dir: Path, office: PostOffice, **enviro
         "ADMIN_EMAIL": ADMIN_EMAIL,
         "ADMIN_PASSWORD": ADMIN_PASSWORD,
         "WEB_WORKERS": "2",
+        "WEB_THREADS": "5",  # each may hold a connection, and all services together no more than PostgreSQL has
         "BCRYPT_ROUNDS": "4",
         **dict.fromkeys(LIMITS_OF_AN_IP, "1000000/1h"),
         **environment,

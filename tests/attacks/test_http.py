@@ -93,7 +93,7 @@ PATHS = [
     ),
     *("/static/%00", "/static/admin/", "/.env", "/.git/config", "/var/secret_key", "/keys/", "//evil.example.com/"),
     *("/usermanager.sqlite3", "/server-status", "/debug/", "/__debug__/", "/../../etc/passwd", "/%c0%ae%c0%ae/etc"),
-    *("/api/v1/users/" + "a" * 4000 + "/", "/" + "%2f" * 500, "/api/v1/roles/%25s/", "/api/v1/users/{{7*7}}/"),
+    *("/api/v1/users/" + "a" * 4000 + "/", "/" + "%2f" * 500, "/api/v1/roles/%25s/", "/api/v1/users/{{77*77}}/"),
 ]
 
 
@@ -102,7 +102,7 @@ def test_no_path_is_a_trick(path: str, service: Service, ana: Person) -> None:
     for access in ("", ana.access):
         answer = service.send(Call("GET", path, access))
         assert 400 <= answer.status < 500, (path, answer.status)
-        assert "49" not in answer.text.replace(answer.headers["X-Request-ID"], "") or "7*7" not in path
+        assert "5929" not in answer.text.replace(answer.headers["X-Request-ID"], "") or "77*77" not in path
 
 
 METHODS = ["OPTIONS", "PUT", "PATCH", "DELETE", "HEAD", "POST", "PROPFIND", "TRACE", "DEBUG", "SEARCH", "get", "PURGE"]
