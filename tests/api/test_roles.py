@@ -1,0 +1,227 @@
+"""Roles: named sets of permissions, ours and those of the operator's own applications."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts import role_changes
+from accounts.errors import NotFound
+from accounts.models import AuditEvent, Role, User
+from accounts.roles import PERMISSIONS
+from tests.api.conversation import events, facts
+from tests.conftest import refused
+
+Clients = Callable[[User], APIClient]
+
+ROLES = "/api/v1/roles/"
+SUPPORT = {"name": "support", "description": "Answers tickets", "permissions": ["billing.refund", "users.view"]}
+
+
+@pytest.fixture
+def client(root: User, client_of: Clients) -> APIClient:
+    return client_of(root)
+
+
+@pytest.fixture
+def support(client: APIClient) -> Role:
+    assert client.post(ROLES, SUPPORT, "json").status_code == 201
+    return Role.objects.get(name="support")
+
+
+class TestSeeing:
+    def test_the_built_in_ones_are_there_in_their_shape(self, client: APIClient) -> None:
+        page = client.get(ROLES).json()
+        assert list(page) == ["next", "previous", "results"]
+        shown = {role["name"]: role for role in page["results"]}
+        assert set(shown) == {"user", "admin"}
+        assert list(shown["user"]) == ["name", "description", "permissions", "is_builtin"]
+        assert (shown["user"]["permissions"], shown["user"]["is_builtin"]) == ([], True)
+        assert set(shown["admin"]["permissions"]) >= set(PERMISSIONS)
+
+    def test_the_newest_comes_first_and_pages_lie_side_by_side(self, client: APIClient, support: Role) -> None:
+        first = client.get(ROLES, {"page_size": "1", "count": "true"}).json()
+        assert ([role["name"] for role in first["results"]], first["count"]) == (["support"], 3)
+        second = client.get(first["next"].removeprefix("http://localhost:8000")).json()
+        assert len(second["results"]) == 1
+        assert (
+            client.get(second["previous"].removeprefix("http://localhost:8000")).json()["results"] == first["results"]
+        )
+
+    def test_one_is_found_by_its_name(self, client: APIClient, support: Role) -> None:
+        assert client.get(f"{ROLES}support/").json() == {**SUPPORT, "is_builtin": False}
+
+    @pytest.mark.parametrize("name", ["nobody", "SUPPORT", "support%00", "%2e%2e", "é"])
+    @pytest.mark.parametrize("verb", ["get", "put", "patch", "delete"])
+    def test_none_is_found_by_another(self, client: APIClient, support: Role, name: str, verb: str) -> None:
+        body = {**SUPPORT, "name": "other"} if verb in ("put", "patch") else None
+        refused(getattr(client, verb)(f"{ROLES}{name}/", body, "json"), 404, "not_found")
+        assert Role.objects.count() == 3
+
+
+class TestWho:
+    """Each verb takes its permission; who lacks it learns no names."""
+
+    DEEDS = ("get roles/", "post roles/", "get support/", "put support/", "patch support/", "delete support/")
+
+    @staticmethod
+    def ask(client: APIClient, deed: str, name: str = "support") -> Any:
+        verb, _space, place = deed.partition(" ")
+        path = ROLES if place == "roles/" else f"{ROLES}{name}/"
+        body = {"post": {"name": "new"}, "put": {"name": "support"}, "patch": {"description": "x"}}.get(verb)
+        return getattr(client, verb)(path, body, "json", headers={"X-Request-ID": "same"})
+
+    @pytest.mark.parametrize("deed", DEEDS)
+    @pytest.mark.parametrize("permission", ["roles.view", "roles.change"])
+    def test_holds_what_it_takes(
+        self, deed: str, permission: str, person: Callable[..., User], role: Callable[..., Role], client_of: Clients
+    ) -> None:
+        role("support")
+        role("holder", permission)
+        answer = self.ask(client_of(person("hugo", role="holder")), deed)
+        if (permission == "roles.view") == deed.startswith("get"):
+            assert answer.status_code in (200, 201, 204)
+        else:
+            refused(answer, 403, "permission_denied")
+
+    @pytest.mark.parametrize("deed", DEEDS)
+    def test_nobody_else_does_or_learns_anything(
+        self, deed: str, ana: User, carla: User, role: Callable[..., Role], client_of: Clients
+    ) -> None:
+        role("support")
+        before = list(Role.objects.values())
+        for user in (ana, carla):
+            client = client_of(user)
+            refused(self.ask(client, deed), 403, "permission_denied")
+            assert self.ask(client, deed).content == self.ask(client, deed, "nobody").content
+        refused(self.ask(APIClient(), deed), 401, "not_authenticated")
+        assert list(Role.objects.values()) == before
+
+
+class TestCreating:
+    def test_keeps_each_permission_once_and_in_order(self, client: APIClient, root: User) -> None:
+        body = {"name": "support", "permissions": ["users.view", "billing.refund", "users.view"]}
+        answer = client.post(ROLES, body, "json")
+        assert answer.json() == {**SUPPORT, "description": "", "is_builtin": False}
+        event = AuditEvent.objects.get(kind="role:created")
+        assert (event.actor_id, event.user_id) == (root.pk, None)
+        assert event.data == {"role": "support", "permissions": ["billing.refund", "users.view"]}
+
+    def test_nobody_makes_one_that_is_built_in(self, client: APIClient) -> None:
+        answer = client.post(ROLES, {"name": "support", "is_builtin": True, "id": "x"}, "json")
+        assert answer.json()["is_builtin"] is False
+
+    def test_takes_two_hundred_permissions(self, client: APIClient) -> None:
+        many = [f"app.p{number}" for number in range(200)]
+        assert client.post(ROLES, {"name": "support", "permissions": many}, "json").status_code == 201
+        more = client.post(ROLES, {"name": "more", "permissions": [*many, "app.one"]}, "json")
+        assert refused(more, 400, "validation_error")["errors"][0]["field"].startswith("permissions")
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"name": None}, "name"),
+            ({"name": ""}, "name"),
+            ({"name": "Support"}, "name"),
+            ({"name": "1st"}, "name"),
+            ({"name": "a b"}, "name"),
+            ({"name": "a/b"}, "name"),
+            ({"name": "sup\nport"}, "name"),
+            ({"name": "x" * 65}, "name"),
+            ({"name": "user"}, "name"),
+            ({"name": "admin"}, "name"),
+            ({"description": "x" * 251}, "description"),
+            ({"description": None}, "description"),
+            ({"permissions": "users.view"}, "permissions"),
+            ({"permissions": None}, "permissions"),
+            ({"permissions": {"users.view": True}}, "permissions"),
+            ({"permissions": ["users.fly"]}, "permissions.0"),
+            ({"permissions": ["users.view", "users.*"]}, "permissions.1"),
+            ({"permissions": ["*"]}, "permissions.0"),
+            ({"permissions": ["billing"]}, "permissions.0"),
+            ({"permissions": ["Billing.refund"]}, "permissions.0"),
+            ({"permissions": ["billing.re\nfund"]}, "permissions.0"),
+            ({"permissions": [f"billing.{'x' * 93}"]}, "permissions.0"),
+            ({"permissions": [None]}, "permissions.0"),
+            ({"permissions": [["users.view"]]}, "permissions.0"),
+        ],
+    )
+    def test_what_cannot_be_taken_is_named_and_makes_nothing(
+        self, client: APIClient, change: dict[str, Any], field: str
+    ) -> None:
+        before = facts()
+        problem = refused(client.post(ROLES, {**SUPPORT, **change}, "json"), 400, "validation_error")
+        assert {error["field"] for error in problem["errors"]} == {field}
+        assert facts() == before
+        assert "role:created" not in events()
+
+
+class TestChanging:
+    def test_patch_changes_what_it_names(self, client: APIClient, support: Role, root: User) -> None:
+        answer = client.patch(f"{ROLES}support/", {"permissions": ["users.view"]}, "json")
+        assert answer.json() == {**SUPPORT, "permissions": ["users.view"], "is_builtin": False}
+        event = AuditEvent.objects.get(kind="role:changed")
+        assert (event.actor_id, event.data) == (root.pk, {"role": "support", "permissions": ["users.view"]})
+
+    def test_put_empties_what_it_does_not_name(self, client: APIClient, support: Role) -> None:
+        refused(client.put(f"{ROLES}support/", {"permissions": []}, "json"), 400, "validation_error")
+        answer = client.put(f"{ROLES}support/", {"name": "support"}, "json")
+        assert answer.json() == {"name": "support", "description": "", "permissions": [], "is_builtin": False}
+
+    def test_another_name_goes_with_whoever_has_it(
+        self, client: APIClient, support: Role, person: Callable[..., User]
+    ) -> None:
+        sara = person("sara", role="support")
+        assert client.patch(f"{ROLES}support/", {"name": "helpdesk"}, "json").status_code == 200
+        assert client.get(f"/api/v1/users/{sara.pk}/").json()["role"] == "helpdesk"
+        refused(client.get(f"{ROLES}support/"), 404, "not_found")
+
+    def test_a_name_that_is_taken_changes_nothing(self, client: APIClient, support: Role) -> None:
+        body = {"name": "user", "permissions": []}
+        problem = refused(client.patch(f"{ROLES}support/", body, "json"), 400, "validation_error")
+        assert [(error["field"], error["code"]) for error in problem["errors"]] == [("name", "unique")]
+        assert Role.objects.get(pk=support.pk).permissions == SUPPORT["permissions"]
+
+    def test_the_default_role_may_permit_something_and_keeps_its_name(self, client: APIClient) -> None:
+        assert client.patch(f"{ROLES}user/", {"permissions": ["app.use"]}, "json").json()["permissions"] == ["app.use"]
+        assert client.put(f"{ROLES}user/", {"name": "user"}, "json").status_code == 200
+        refused(client.patch(f"{ROLES}user/", {"name": "people"}, "json"), 409, "conflict")
+        assert Role.objects.get(name="user").is_builtin
+
+    @pytest.mark.parametrize(
+        "body", [{"permissions": []}, {"permissions": ["users.view"]}, {"description": "x"}, {"name": "boss"}, {}]
+    )
+    def test_the_admin_s_role_cannot_be_changed(self, client: APIClient, body: dict[str, Any]) -> None:
+        before = Role.objects.filter(name="admin").values().get()
+        refused(client.patch(f"{ROLES}admin/", body, "json"), 409, "conflict")
+        refused(client.put(f"{ROLES}admin/", {"name": "admin", **body}, "json"), 409, "conflict")
+        assert Role.objects.filter(name="admin").values().get() == before
+
+
+class TestRemoving:
+    def test_one_that_nobody_has(self, client: APIClient, support: Role, root: User) -> None:
+        assert client.delete(f"{ROLES}support/").status_code == 204
+        assert not Role.objects.filter(name="support").exists()
+        event = AuditEvent.objects.get(kind="role:deleted")
+        assert (event.actor_id, event.data) == (root.pk, {"role": "support"})
+
+    def test_but_none_that_somebody_has(self, client: APIClient, support: Role, person: Callable[..., User]) -> None:
+        sara = person("sara", role="support", is_active=False)
+        assert "Somebody has this role." in refused(client.delete(f"{ROLES}support/"), 409, "conflict")["detail"]
+        assert Role.objects.filter(name="support").exists()
+        assert "role:deleted" not in events()
+        sara.delete()
+        assert client.delete(f"{ROLES}support/").status_code == 204
+
+    @pytest.mark.parametrize("name", ["user", "admin"])
+    def test_and_none_that_is_built_in(self, client: APIClient, name: str) -> None:
+        refused(client.delete(f"{ROLES}{name}/"), 409, "conflict")
+        assert Role.objects.filter(name=name).exists()
+
+    def test_one_that_somebody_else_removed_meanwhile_is_not_found(self, support: Role, root: User) -> None:
+        Role.objects.filter(pk=support.pk).delete()
+        with pytest.raises(NotFound):
+            role_changes.delete(support, actor=root)
+        with pytest.raises(NotFound):
+            role_changes.update(support, actor=root, description="x")
