@@ -1,11 +1,13 @@
 """How gunicorn serves the application; `manage.py serve` and the container both start it with this file."""
 
+import gc
 import os
 import shutil
 import tempfile
 from typing import Any
 
 from django.conf import settings
+from django.urls import get_resolver
 
 from accounts import hashing_gate
 
@@ -35,6 +37,13 @@ forwarded_allow_ips = ""  # what a proxy says is Django's to believe, see TRUSTE
 control_socket_disable = True
 accesslog = None  # it would print the query, and with it the tokens of mailed links; our middleware logs
 logconfig_dict = settings.LOGGING
+
+
+def post_worker_init(worker: Any) -> None:
+    """What is loaded by now stays for good: collecting garbage need not look through it for each few requests."""
+    get_resolver().url_patterns  # noqa: B018 - loads every view
+    gc.collect()
+    gc.freeze()
 
 
 def child_exit(server: Any, worker: Any) -> None:
