@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import dj_database_url
 from environs import FileAwareEnv
 
+from accounts.addresses import canonical_email
+
 T = TypeVar("T")
 
 _TRUE = {"1", "on", "true", "yes"}
@@ -23,7 +25,7 @@ _FALSE = {"0", "off", "false", "no"}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _RATE = re.compile(r"([1-9]\d{0,6})/(\w+)", re.ASCII)
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]{2,}")
+_SENDER = re.compile(r"[!-?A-~]+@[^@\s]+")  # ASCII before the @: few mail servers take anything else
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
 _MAIL_BACKENDS = {
     "smtp": "django.core.mail.backends.smtp",
@@ -104,7 +106,7 @@ class Environment(FileAwareEnv):
 
         def parse(value: str) -> str:
             url = _split(value, {"http", "https"})
-            return _checked(value.rstrip("/"), bool(url.hostname) and not (url.query or url.fragment or url.username))
+            return _checked(value.rstrip("/"), bool(host_of(value)) and not (url.query or url.fragment or url.username))
 
         return self.read(name, default, parse, "an address such as https://id.example.com")
 
@@ -187,6 +189,12 @@ def rate(text: str) -> Rate:
     return Rate(int(match[1]), _checked(period, timedelta() < period <= _LONGEST))
 
 
+def host_of(url: str) -> str:
+    """The host of a URL as a Host header names it. Raises ValueError for a name that no host can have."""
+    name = urlsplit(url).hostname or ""
+    return f"[{name}]" if ":" in name else name.encode("idna").decode("ascii")
+
+
 def private_folder(path: Path) -> Path:
     """Makes the folder for nobody else's eyes, if it is not there; one that stands keeps its mode."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -247,12 +255,12 @@ def _network(value: str) -> str:
 
 
 def _address(value: str) -> str:
-    return _checked(value, bool(_ADDRESS.fullmatch(value)))
+    return _checked(value, bool(canonical_email(value)))
 
 
 def _sender(value: str) -> str:
     _name, address = parseaddr(value)
-    return _checked(value, value.isprintable() and bool(re.fullmatch(r"[^@\s]+@[^@\s]+", address)))
+    return _checked(value, value.isprintable() and bool(_SENDER.fullmatch(address)))
 
 
 def _database(value: str, folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
-from usermanager.environment import Environment, private_folder, secret_made_once
+from usermanager.environment import Environment, host_of, private_folder, secret_made_once
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1
@@ -27,7 +27,7 @@ PORT = env.number("PORT", 8000, least=1, most=65535)
 PUBLIC_URL = env.base_url("PUBLIC_URL", f"http://localhost:{PORT}")
 FRONTEND_URL = env.base_url("FRONTEND_URL", "")
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, least=0, most=10)
-ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", [urlsplit(PUBLIC_URL).hostname or "", "localhost", "127.0.0.1"])
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", [host_of(PUBLIC_URL), "localhost", "127.0.0.1"])
 CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS")
 METRICS_ALLOWED = env.networks("METRICS_ALLOWED", "127.0.0.1,::1")
 WEB_WORKERS = env.number("WEB_WORKERS", CORES, least=1, most=256)

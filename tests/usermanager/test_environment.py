@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.http.request import split_domain_port, validate_host
 
 from tests.usermanager.processes import PROJECT, clean_environment, manage
 from usermanager.environment import Environment, Rate, duration, private_folder, rate, secret_made_once
@@ -57,6 +58,7 @@ def refusal_of(settings_with: Settings, capsys: pytest.CaptureFixture[str]) -> C
         ("PUBLIC_URL", "id.example.com", "https://id.example.com"),
         ("PUBLIC_URL", "ftp://id.example.com", "https://id.example.com"),
         ("PUBLIC_URL", "https://id.example.com:port", "https://id.example.com"),
+        ("PUBLIC_URL", "https://id..example.com", "https://id.example.com"),
         ("FRONTEND_URL", "https://app.example.com/?a=b", "https://id.example.com"),
         ("DEBUG", "maybe", "true or false"),
         ("TRUSTED_PROXIES", "-1", "a whole number from 0"),
@@ -74,7 +76,10 @@ def refusal_of(settings_with: Settings, capsys: pytest.CaptureFixture[str]) -> C
         ("EMAIL_URL", "smtp://host:99999", "smtp://"),
         ("EMAIL_URL", "file://var/mail", "file:///dir"),
         ("EMAIL_FROM", "nobody", "no-reply@example.com"),
+        ("EMAIL_FROM", "José <josé@example.com>", "no-reply@example.com"),
         ("ADMIN_EMAIL", "root", "admin@example.com"),
+        ("ADMIN_EMAIL", "jösé@example.com", "admin@example.com"),
+        ("ADMIN_EMAIL", "a..b@example.com", "admin@example.com"),
         ("REGISTRATION_OPEN", "2", "true or false"),
         ("EMAIL_VERIFICATION", "always", "optional or required"),
         ("ACCESS_TOKEN_LIFETIME", "15", "90s, 15m, 12h or 30d"),
@@ -193,6 +198,21 @@ def test_https_turns_on_what_only_https_can_keep(settings_with: Settings) -> Non
     assert behind["ALLOWED_HOSTS"] == ["id.example.com", "localhost", "127.0.0.1"]
     assert behind["SECURE_HSTS_SECONDS"] > 0
     assert behind["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [("http://[::1]:8104", "[::1]:8104"), ("https://bücher.example", "xn--bcher-kva.example")],
+)
+def test_the_host_of_the_public_url_is_answered_as_clients_name_it(
+    settings_with: Settings, url: str, named: str
+) -> None:
+    assert validate_host(split_domain_port(named)[0], settings_with(PUBLIC_URL=url)["ALLOWED_HOSTS"])
+
+
+def test_the_name_of_a_sender_may_be_anything(settings_with: Settings) -> None:
+    settings = settings_with(EMAIL_FROM="José <jose@example.com>")
+    assert (settings["DEFAULT_FROM_EMAIL"], settings["SITE_NAME"]) == ("José <jose@example.com>", "José")
 
 
 def test_processes_that_start_at_once_agree_on_the_key(tmp_path: Path) -> None:
