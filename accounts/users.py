@@ -158,11 +158,16 @@ def delete_own(user: User, current_password: str) -> None:
 
 
 def ensure_first_admin(email: str, password: str = "") -> str | None:
-    """Makes the first admin when there is none; returns the password that was made up for them, if one was."""
+    """Makes the first admin when there is none; returns the password that was made up for them, if one was.
+
+    Raises InvalidInput for a password that is not good enough, and Overloaded.
+    """
     if User.objects.filter(role__name=roles.ADMIN).exists():
         return None
     made_up = None if password else secrets.token_urlsafe(12)
     user = User.objects.with_address(email) or User(email=email)
+    if password:
+        password_policy.check(password, user, field="password")
     user.role = Role.objects.get(name=roles.ADMIN)
     user.is_active = user.email_verified = True
     user.suspended_until = None

@@ -6,14 +6,15 @@ from django.core.management.base import CommandError
 from django.db import Error, connections
 
 from accounts import keys, users
-from accounts.errors import AccountError
+from accounts.errors import InvalidInput
+from accounts.management.base import about_database, reason
 from usermanager import health
 
 
 def prepare() -> str | None:
     """Makes whatever of it is missing; returns the first admin's password when it was made up here.
 
-    Raises CommandError when the database or the admin's values cannot be used.
+    Raises CommandError when the database or ADMIN_PASSWORD cannot be used.
     """
     try:
         if not health.is_migrated():
@@ -21,8 +22,8 @@ def prepare() -> str | None:
         keys.ensure()
         return users.ensure_first_admin(settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD)
     except Error as fault:
-        raise CommandError(f"The database cannot be used: {str(fault).strip().splitlines()[0]}") from fault
-    except AccountError as fault:
-        raise CommandError(f"The first admin cannot be made: {fault.detail}") from fault
+        raise CommandError(about_database(fault)) from fault
+    except InvalidInput as refusal:
+        raise CommandError(f"ADMIN_PASSWORD cannot be used: write a better one. {reason(refusal)}") from refusal
     finally:
         connections.close_all()  # processes that are started next must not inherit them

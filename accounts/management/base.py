@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import IO, Any, ClassVar, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
-from django.db import OperationalError, ProgrammingError
+from django.db import Error, OperationalError, ProgrammingError
 
 from accounts import origin
 from accounts.errors import AccountError, InvalidInput
@@ -39,9 +39,9 @@ class ExampleCommand(BaseCommand):
             output = super().execute(*arguments, **options)
             self.stdout.flush()
         except AccountError as refusal:
-            raise CommandError(_reason(refusal)) from refusal
+            raise CommandError(reason(refusal)) from refusal
         except (OperationalError, ProgrammingError) as fault:
-            raise CommandError(f"The database cannot be used: {str(fault).strip().splitlines()[0]}") from fault
+            raise CommandError(about_database(fault)) from fault
         except BrokenPipeError:  # whoever reads has seen enough, as in `users list | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return None
@@ -112,14 +112,22 @@ class ActionsCommand(ExampleCommand):
         run(**options)
 
 
-def _with_example(example: str) -> dict[str, Any]:
-    return {"epilog": f"example:\n  python manage.py {example}", "formatter_class": _Formatter}
-
-
-def _reason(refusal: AccountError) -> str:
+def reason(refusal: AccountError) -> str:
+    """Why something was refused, in one line."""
     if isinstance(refusal, InvalidInput):
         return " ".join(str(detail) for _field, _code, detail in refusal.faults)
     return str(refusal.detail)
+
+
+def about_database(fault: Error) -> str:
+    """What is wrong with the database, and what an operator can write to have another one, in one line."""
+    words = str(fault).strip().splitlines()[0].rstrip(".")
+    where = "sqlite:////path/file.sqlite3 or postgres://user:password@host:5432/name"
+    return f"The database cannot be used: {words}. If it is elsewhere, write that in DATABASE_URL, such as {where}."
+
+
+def _with_example(example: str) -> dict[str, Any]:
+    return {"epilog": f"example:\n  python manage.py {example}", "formatter_class": _Formatter}
 
 
 def _json(row: Row, indent: int | None = None) -> str:

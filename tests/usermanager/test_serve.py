@@ -113,11 +113,24 @@ def test_an_address_of_another_machine_is_told_in_one_line(tmp_path: Path, port:
     assert "BIND=127.0.0.1" in ended.stderr
 
 
-def test_a_database_that_is_away_is_told_in_one_line(tmp_path: Path, port: int) -> None:
-    nobody = f"postgres://ana:hunter2@127.0.0.1:{free_port()}/users"
-    ended = manage("serve", DATA_DIR=str(tmp_path), PORT=str(port), DATABASE_URL=nobody)
+@pytest.mark.parametrize("command", ["serve", "prune"])
+@pytest.mark.parametrize("url", ["postgres://ana:hunter2@127.0.0.1:{port}/users", "sqlite:////nowhere/users.sqlite3"])
+def test_a_database_that_is_away_is_told_in_one_line(tmp_path: Path, port: int, command: str, url: str) -> None:
+    away = url.format(port=free_port())
+    ended = manage(command, DATA_DIR=str(tmp_path), PORT=str(port), DATABASE_URL=away)
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert "write that in DATABASE_URL, such as sqlite:////path/file.sqlite3 or postgres://" in ended.stderr
     assert "hunter2" not in ended.stderr
+
+
+@pytest.mark.parametrize(("password", "why"), [("123", "at least 8 characters"), ("password1234", "too easy to guess")])
+def test_a_weak_password_for_the_first_admin_is_told_in_one_line(tmp_path: Path, password: str, why: str) -> None:
+    ended = manage("prepare", DATA_DIR=str(tmp_path), BCRYPT_ROUNDS="4", ADMIN_PASSWORD=password)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert "ADMIN_PASSWORD cannot be used: write " in ended.stderr
+    assert why in ended.stderr
+    assert password not in ended.stderr
+    assert "with the password" in manage("prepare", DATA_DIR=str(tmp_path), BCRYPT_ROUNDS="4").stdout  # nobody was made
 
 
 def test_prepare_does_the_same_without_serving(tmp_path: Path) -> None:
