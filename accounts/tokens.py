@@ -103,7 +103,7 @@ def prune() -> int:
 
 def _lock(user_id: UUID) -> bool:
     """One at a time for a user, where rows can be locked; before any token's row, as everybody else does."""
-    return User.objects.select_for_update().filter(pk=user_id).first() is not None
+    return User.objects.select_for_update().filter(pk=user_id).values_list("pk").first() is not None
 
 
 def _living(secret: str, purpose: Purpose) -> OneTimeToken:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.addresses import deliverable
 from notifications import mail_server, mails, metrics, outbox
+from notifications.durability import unsynced
 from notifications.mail_folder import KIND_HEADER
 from notifications.models import OutboxMail
 
@@ -29,11 +30,13 @@ def deliver(mail_id: UUID) -> None:
     Never call it in a transaction: what it writes must stand before the mail goes. Raises what nobody foresaw, after
     the mail was postponed.
     """
-    mail = outbox.claim(mail_id)
+    with unsynced():  # a power cut before it is settled has it sent again, whether or not this is remembered
+        mail = outbox.claim(mail_id)
     if mail is None:
         return
     try:
-        content = mails.compose(mail)
+        with unsynced():
+            content = mails.compose(mail)
         _require_time(mail)
         mail_server.send(message(mail, content))
     except mails.NotWanted as reason:

@@ -14,6 +14,7 @@ from accounts.signals import time_passed
 from notifications import outbox, publisher
 from notifications.crew import Crew
 from notifications.doorbell import Doorbell
+from notifications.durability import unsynced
 from notifications.housekeeping import Housekeeper
 from notifications.models import Queue
 from notifications.outbox import Due
@@ -80,7 +81,11 @@ def _hand_over(queue: Queue, due: list[Due]) -> list[Due]:
     overdue = [mail for mail in due if mail.is_overdue]
     fresh = [mail for mail in due if not mail.is_overdue]
     room = publisher.room(queue) if fresh else 0
-    return overdue + (fresh if room is None else _publish(queue, outbox.hand_over(fresh[:room])))
+    if room is None:
+        return overdue + fresh
+    with unsynced():  # what a power cut makes us forget is handed over again
+        handed = outbox.hand_over(fresh[:room])
+    return overdue + _publish(queue, handed)
 
 
 def _publish(queue: Queue, mails: list[Due]) -> list[Due]:

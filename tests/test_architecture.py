@@ -31,7 +31,7 @@ notifications
     tasks  doorbell
     delivery
     mails  outbox  mail_server  mail_folder  trial  metrics
-    models  rendering
+    models  rendering  durability
 accounts
     apps  urls
     api  admin  pages  backends  checks  management

@@ -1,0 +1,52 @@
+"""Which commits of a delivery wait for the disk, on both databases."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from accounts import users
+from notifications import delivery, outbox
+from notifications.durability import unsynced
+from notifications.models import OutboxMail, State
+from tests.notifications.post import Post
+
+ASK = {"sqlite": "PRAGMA synchronous", "postgresql": "SHOW synchronous_commit"}
+SYNCED = {"sqlite": 2, "postgresql": "on"}
+NOT_SYNCED = {"sqlite": 1, "postgresql": "off"}
+
+
+def mode() -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(ASK[connection.vendor])
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.usefixtures("database")
+def test_commits_wait_for_the_disk_again_after_the_block_even_if_it_fails() -> None:
+    assert mode() == SYNCED[connection.vendor]
+    with suppress(ValueError), unsynced():
+        assert mode() == NOT_SYNCED[connection.vendor]
+        raise ValueError
+    assert mode() == SYNCED[connection.vendor]
+
+
+@pytest.mark.usefixtures("database")
+def test_that_a_mail_was_sent_is_on_disk_and_that_it_was_claimed_need_not(post: Post) -> None:
+    users.create("ana@example.com", actor=None)
+    mail = outbox.put("password_reset", email="ana@example.com")
+    modes: list[tuple[str, Any]] = []
+
+    def note(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE") and "outbox" in sql:
+            with connection.cursor() as cursor:
+                cursor.cursor.execute(ASK[connection.vendor])  # past this function
+                modes.append((sql, cursor.cursor.fetchone()[0]))
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(note):
+        delivery.deliver(mail.pk)
+    assert OutboxMail.objects.get(pk=mail.pk).state == State.SENT
+    assert [used for _sql, used in modes] == [NOT_SYNCED[connection.vendor], SYNCED[connection.vendor]]
