@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from accounts.api.base import SignedIn
 from accounts.api.outputs import AuditEventSerializer
 from accounts.api.people import OfPeople
-from accounts.api.schema import SIGNED_IN, operation
+from accounts.api.schema import EVENT_EXAMPLE, SIGNED_IN, operation
 from accounts.filters import AuditFilter
 from accounts.models import AuditEvent
 
@@ -22,6 +22,7 @@ class AuditViewSet(OfPeople):
         "List audit events",
         success=(200, AuditEventSerializer(many=True)),
         refusals=[*SIGNED_IN, "permission_denied", "validation_error"],
+        answer=EVENT_EXAMPLE,
     )
     def list(self, request: SignedIn) -> Response:
         return self.page_of(self.filter_queryset(self.get_queryset()), AuditEventSerializer)
@@ -36,6 +37,7 @@ class UserAuditViewSet(OfPeople):
         "List the audit events of a user",
         success=(200, AuditEventSerializer(many=True)),
         refusals=[*SIGNED_IN, "permission_denied", "not_found", "validation_error"],
+        answer=EVENT_EXAMPLE,
     )
     def list(self, request: SignedIn, pk: str) -> Response:
         events = self.get_queryset().filter(user_id=self.person(pk, "audit.view").pk)

@@ -9,8 +9,18 @@ from accounts import personal_data, users
 from accounts.api.base import ApiView, SignedIn, read
 from accounts.api.fields import FullNameField, LocaleField, PasswordField
 from accounts.api.outputs import AuditEventSerializer, SessionSerializer, UserSerializer
-from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
+from accounts.api.schema import EVENT_EXAMPLE, SESSION_EXAMPLE, SIGNED_IN, USER_EXAMPLE, operation
 from accounts.models import OneTimeToken
+
+TOKEN_EXAMPLE = {
+    "id": "019388f1-8b20-7a11-9c3d-6e5f4a3b2c1d",
+    "purpose": "verify_email",
+    "email": USER_EXAMPLE["email"],
+    "created_at": "2026-01-02T03:04:05.678901Z",
+    "expires_at": "2026-01-05T03:04:05.678901Z",
+    "used_at": None,
+    "ended_at": None,
+}
 
 
 class OwnChanges(serializers.Serializer[Any]):
@@ -67,7 +77,17 @@ class ExportSerializer(serializers.Serializer[Any]):
 
 
 class ExportView(ApiView):
-    @operation("Export all that is stored about oneself", success=(200, ExportSerializer), refusals=SIGNED_IN)
+    @operation(
+        "Export all that is stored about oneself",
+        success=(200, ExportSerializer),
+        refusals=SIGNED_IN,
+        answer={
+            "user": USER_EXAMPLE,
+            "sessions": [SESSION_EXAMPLE],
+            "audit": [EVENT_EXAMPLE],
+            "one_time_tokens": [TOKEN_EXAMPLE],
+        },
+    )
     def get(self, request: SignedIn) -> Response:
         stored = personal_data.export(request.user)
         return Response({**stored.of_others, **ExportSerializer(stored, context={"request": request}).data})

@@ -67,8 +67,9 @@ class KeysetPagination(BasePagination):
         return Response(page if self.total is None else {"count": self.total, **page})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        link = {"type": ["string", "null"], "format": "uri"}
-        properties = {"next": link, "previous": link, "count": {"type": "integer"}, "results": schema}
+        link = {"type": ["string", "null"], "format": "uri", "example": None}
+        count = {"type": "integer", "description": "Only with `count=true`.", "example": 1}
+        properties = {"next": link, "previous": link, "count": count, "results": schema}
         return {"type": "object", "required": ["next", "previous", "results"], "properties": properties}
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:

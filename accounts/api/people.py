@@ -20,7 +20,9 @@ from accounts.models import User
 MYSELF = "me"
 
 
-class Listing(ApiView, GenericViewSet[Any]):  # no docstring: it would describe each operation that has no other
+class Listing(ApiView, GenericViewSet[Any]):
+    """Lists in pages, for those with the permission."""
+
     request: SignedIn
     permission_classes = (HoldsPermission,)
     pagination_class = KeysetPagination

@@ -36,7 +36,12 @@ class RoleViewSet(Listing):
         ("POST", "PUT", "PATCH", "DELETE"), "roles.change"
     )
 
-    @operation("List roles", success=(200, RoleSerializer(many=True)), refusals=[*REFUSALS, "validation_error"])
+    @operation(
+        "List roles",
+        success=(200, RoleSerializer(many=True)),
+        refusals=[*REFUSALS, "validation_error"],
+        answer=ANSWER,
+    )
     def list(self, request: SignedIn) -> Response:
         return self.page_of(self.get_queryset(), RoleSerializer)
 

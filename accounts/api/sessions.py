@@ -7,7 +7,7 @@ from accounts import users
 from accounts.api.base import SignedIn
 from accounts.api.outputs import SessionSerializer
 from accounts.api.people import OfPeople
-from accounts.api.schema import SIGNED_IN, operation
+from accounts.api.schema import SESSION_EXAMPLE, SIGNED_IN, operation
 from accounts.models import Session
 
 REFUSALS = (*SIGNED_IN, "permission_denied", "not_found")
@@ -22,6 +22,7 @@ class SessionViewSet(OfPeople):
         "List the sessions of a user",
         success=(200, SessionSerializer(many=True)),
         refusals=[*REFUSALS, "validation_error"],
+        answer=SESSION_EXAMPLE,
     )
     def list(self, request: SignedIn, pk: str) -> Response:
         user = self.person(pk, "sessions.view")

@@ -55,6 +55,7 @@ class UserViewSet(OfPeople):
         "List users",
         success=(200, UserSerializer(many=True)),
         refusals=[*SIGNED_IN, "permission_denied", "validation_error"],
+        answer=USER_EXAMPLE,
     )
     def list(self, request: SignedIn) -> Response:
         return self.page_of(self.filter_queryset(self.get_queryset()), UserSerializer)

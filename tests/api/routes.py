@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -24,13 +25,18 @@ class Route(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """A verb of a route; `body` is an example of what it takes, `fields` describes each part, `required` names some."""
+    """A verb of a route.
+
+    `body` is an example of what it takes, `fields` describes each part, `required` names some; `refusals` are the codes
+    that it names.
+    """
 
     verb: str
     path: str
     body: dict[str, Any]
     fields: dict[str, Any]
     required: frozenset[str]
+    refusals: frozenset[str]
 
     def __str__(self) -> str:
         return f"{self.verb} {Route(self.path, frozenset())}"
@@ -77,8 +83,8 @@ def _verbs(view: Callable[..., Any]) -> Iterator[str]:
 
 
 @cache
-def _described() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any], frozenset[str]]]:
-    """The example body, the fields and the required ones of each operation, as the service describes itself."""
+def _described() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any], frozenset[str], frozenset[str]]]:
+    """What an Operation says besides verb and path, as the service describes itself."""
     schema: Any = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     found = {}
     for template, verbs in schema["paths"].items():
@@ -91,6 +97,9 @@ def _described() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any], 
                 examples[0] if examples else {},
                 shape.get("properties", {}),
                 frozenset(shape.get("required", [])),
+                frozenset(
+                    re.findall(r"`(\w+)`", " ".join(map(itemgetter("description"), operation["responses"].values())))
+                ),
             )
     return found
 

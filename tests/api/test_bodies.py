@@ -92,11 +92,13 @@ def client(root: User, person: Callable[..., User], role: Callable[..., Role]) -
 
 @pytest.fixture
 def send(client: APIClient, root: User) -> Callable[..., Any]:
-    """Sends a body as root: send(operation, b"{}", content_type)."""
+    """Sends a body as root: send(operation, b"{}", content_type). A refusal is one that the operation names."""
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_tokens.issue(login.open_session(root)[0])}")
 
     def send(operation: Operation, body: bytes, content_type: str = JSON) -> Any:
-        return generic(client, operation.verb, operation.path, body, content_type)
+        answer = generic(client, operation.verb, operation.path, body, content_type)
+        assert problem(answer)["code"] in operation.refusals
+        return answer
 
     return send
 
