@@ -38,7 +38,7 @@ class OfPeople(Listing):
 
     def person(self, pk: str, permission: str) -> User:
         """The user of an id, or of `me`, for themselves and for those with the permission."""
-        if pk == MYSELF or _uuid(pk) == self.request.user.pk:
+        if pk == MYSELF or as_uuid(pk) == self.request.user.pk:
             return self.request.user
         return self.other(pk, permission)
 
@@ -48,7 +48,7 @@ class OfPeople(Listing):
         Who may not even see users cannot tell an id that is another's from one that is nobody's.
         """
         actor = self.request.user
-        user_id = actor.pk if pk == MYSELF else _uuid(pk)
+        user_id = actor.pk if pk == MYSELF else as_uuid(pk)
         may_know = user_id == actor.pk or actor.has_perm("users.view") or actor.has_perm(permission)
         user = User.objects.select_related("role").filter(pk=user_id).first() if may_know and user_id else None
         if user is None:
@@ -62,7 +62,8 @@ def a_mail_is_on_its_way() -> Response:
     return Response({"detail": _("A mail is on its way.")}, 202)
 
 
-def _uuid(text: str) -> UUID | None:
+def as_uuid(text: str) -> UUID | None:
+    """The id that a part of a path means, in whatever case it is written; None if it is none."""
     try:
         return UUID(text)
     except ValueError:

@@ -1,12 +1,14 @@
 """The sessions of a user."""
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
 from accounts import users
 from accounts.api.base import SignedIn
 from accounts.api.outputs import SessionSerializer
-from accounts.api.people import OfPeople
+from accounts.api.people import OfPeople, as_uuid
 from accounts.api.schema import SESSION_EXAMPLE, SIGNED_IN, operation
 from accounts.models import Session
 
@@ -28,10 +30,14 @@ class SessionViewSet(OfPeople):
         user = self.person(pk, "sessions.view")
         return self.page_of(Session.objects.alive().filter(user=user), SessionSerializer)
 
-    @operation("End a session", refusals=REFUSALS)
+    @operation(
+        "End a session",
+        refusals=REFUSALS,
+        parameters=[OpenApiParameter("session_id", OpenApiTypes.UUID, OpenApiParameter.PATH)],
+    )
     def destroy(self, request: SignedIn, pk: str, session_id: str) -> Response:
-        user = self.person(pk, "sessions.revoke")
-        session = Session.objects.alive().filter(user=user, pk=session_id).first()
+        user, wanted = self.person(pk, "sessions.revoke"), as_uuid(session_id)
+        session = Session.objects.alive().filter(user=user, pk=wanted).first() if wanted else None
         if session is None:
             raise NotFound
         users.revoke_session(user, session, actor=request.user)

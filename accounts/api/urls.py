@@ -41,7 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         InvitationViewSet.as_view({"get": "retrieve", "post": "send", "delete": "revoke"}),
     ),
     path("users/<str:pk>/sessions/", SessionViewSet.as_view({"get": "list", "delete": "destroy_all"})),
-    path("users/<str:pk>/sessions/<uuid:session_id>/", SessionViewSet.as_view({"delete": "destroy"})),
+    path("users/<str:pk>/sessions/<str:session_id>/", SessionViewSet.as_view({"delete": "destroy"})),
     path("users/<str:pk>/audit/", UserAuditViewSet.as_view({"get": "list"})),
     *router.urls,
 ]

@@ -141,6 +141,11 @@ class TestEndingOne:
         refused(client_of(root).delete(f"/api/v1/users/{bruno.pk}/sessions/{phone.pk}/"), 404, "not_found")
         assert alive() >= {phone.pk, brunos.pk}
 
+    def test_ids_mean_the_same_in_capitals(self, phone: Session, laptop: Session, ana: User) -> None:
+        path = f"/api/v1/users/{str(ana.pk).upper()}/sessions/{str(laptop.pk).upper()}/"
+        assert client_with(phone).delete(path).status_code == 204
+        assert alive() == {phone.pk}
+
     def test_twice_finds_none(self, phone: Session, laptop: Session) -> None:
         client = client_with(phone)
         client.delete(f"{MINE}{laptop.pk}/")
