@@ -90,7 +90,7 @@ class VerifyView(OpenView):
 
 
 class LogoutInput(serializers.Serializer[Any]):
-    refresh = TokenField(required=False)
+    refresh = TokenField(required=False, allow_null=True, allow_blank=True)
 
 
 class LogoutView(OpenView):
@@ -103,9 +103,8 @@ class LogoutView(OpenView):
         auth=[{"bearerAuth": []}, {}],
     )
     def post(self, request: Request) -> Response:
-        data = read(LogoutInput, request)
-        if "refresh" in data:
-            login.log_out(data["refresh"])
+        if refresh := read(LogoutInput, request).get("refresh"):
+            login.log_out(refresh)
             return Response(status=204)
         signed_in = SessionJWTAuthentication().authenticate(request)
         if signed_in is None:
