@@ -63,7 +63,8 @@ class RoleViewSet(Listing):
         return Response(RoleSerializer(_role(name)).data)
 
     @operation(
-        "Replace a role",
+        "Update a role",
+        description="The name is required; a field that is not sent stays as it is.",
         request=RoleInput,
         success=(200, RoleSerializer),
         refusals=[*REFUSALS, "not_found", "conflict"],
@@ -71,8 +72,7 @@ class RoleViewSet(Listing):
         answer=ANSWER,
     )
     def update(self, request: SignedIn, name: str) -> Response:
-        changes = {"description": "", "permissions": [], **read(RoleInput, request)}
-        role = role_changes.update(_role(name), actor=request.user, **changes)
+        role = role_changes.update(_role(name), actor=request.user, **read(RoleInput, request))
         return Response(RoleSerializer(role).data)
 
     @operation(

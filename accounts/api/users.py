@@ -78,7 +78,8 @@ class UserViewSet(OfPeople):
         return Response(UserSerializer(self.person(pk, "users.view")).data)
 
     @operation(
-        "Replace a user",
+        "Update a user",
+        description="The address is required; a field that is not sent stays as it is.",
         request=UserChanges,
         success=(200, UserSerializer),
         refusals=[*REFUSALS, "last_admin"],

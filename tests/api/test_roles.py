@@ -164,10 +164,10 @@ class TestChanging:
         event = AuditEvent.objects.get(kind="role:changed")
         assert (event.actor_id, event.data) == (root.pk, {"role": "support", "permissions": ["users.view"]})
 
-    def test_put_empties_what_it_does_not_name(self, client: APIClient, support: Role) -> None:
+    def test_put_asks_for_the_name_and_keeps_what_it_does_not_name(self, client: APIClient, support: Role) -> None:
         refused(client.put(f"{ROLES}support/", {"permissions": []}, "json"), 400, "validation_error")
         answer = client.put(f"{ROLES}support/", {"name": "support"}, "json")
-        assert answer.json() == {"name": "support", "description": "", "permissions": [], "is_builtin": False}
+        assert answer.json() == {**SUPPORT, "is_builtin": False}
 
     def test_another_name_goes_with_whoever_has_it(
         self, client: APIClient, support: Role, person: Callable[..., User]
