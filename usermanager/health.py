@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.base import IgnoreAccept
 from accounts.api.errors import CONTENT_TYPE, problem
 from notifications import outbox
 
@@ -29,6 +30,7 @@ class Live(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    content_negotiation_class = IgnoreAccept
     schema = None
 
     def get(self, request: Request) -> Response:
@@ -43,6 +45,7 @@ class Ready(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    content_negotiation_class = IgnoreAccept
     schema = None
 
     def get(self, request: Request) -> Response:

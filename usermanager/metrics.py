@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts import origin
+from accounts.api.base import IgnoreAccept
 from notifications import outbox
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -55,6 +56,7 @@ class Metrics(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    content_negotiation_class = IgnoreAccept
     schema = None
 
     def get(self, request: Request) -> HttpResponse:

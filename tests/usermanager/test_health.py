@@ -37,6 +37,17 @@ def test_a_probe_may_name_any_host(client: Client) -> None:
     assert client.get("/health/ready", headers={"Host": "10.1.2.3:8000"}).status_code == 200
 
 
+@pytest.mark.parametrize("accept", ["text/plain", "text/html", "application/openmetrics-text;version=1.0.0", "image/*"])
+def test_a_probe_may_ask_for_any_media_type(client: Client, accept: str) -> None:
+    for path, kind in (
+        ("/health/live/", "application/json"),
+        ("/health/ready/", "application/json"),
+        ("/metrics", "text/plain"),
+    ):
+        answer = client.get(path, headers={"Accept": accept})
+        assert (answer.status_code, answer["Content-Type"].partition(";")[0]) == (200, kind)
+
+
 def test_without_the_tables_of_this_version_it_is_not_ready(client: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'accounts'")
