@@ -86,16 +86,25 @@ class UserFilter(filters.FilterSet):
     def by_role(self, users: QuerySet[User], name: str, role: str) -> QuerySet[User]:
         """By the id, of which PostgreSQL's statistics say how many have it; of another table's name they do not."""
         found = Role.objects.filter(name=role).first()
-        return rarity.with_value(users, Q(role=found)) if found else users.none()
+        if found is None:
+            return users.none()
+        return rarity.with_value(users, Q(role=found), in_order=self._is_by_creation())
 
     def by_flag(self, users: QuerySet[User], name: str, flag: bool) -> QuerySet[User]:
         """Few are without it, and have an index; most have it."""
-        return users.filter(Q(**{name: True})) if flag else rarity.with_value(users, Q(**{name: False}))
+        if flag:
+            return users.filter(Q(**{name: True}))
+        return rarity.with_value(users, Q(**{name: False}), in_order=self._is_by_creation())
 
     def by_time(self, users: QuerySet[User], name: str, moment: datetime) -> QuerySet[User]:
         column, side = name.rsplit("_", 1)
         lookup = {"after": "gt", "before": "lt"}[side]
         return rarity.within_range(users, Q(**{f"{column}_at__{lookup}": moment}))
+
+    def _is_by_creation(self) -> bool:
+        """Whether the list is in the order of these indexes, as the API's is unless it is asked for another one."""
+        orders = ("", "created_at", "-created_at")
+        return self.request is not None and self.request.GET.get("ordering", "") in orders
 
     def by_invitation(self, users: QuerySet[User], name: str, state: str) -> QuerySet[User]:
         return invitations.in_state(users, invitations.State(state))

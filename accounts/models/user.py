@@ -45,7 +45,9 @@ class User(AbstractBaseUser):
     search_text = SearchText(editable=False, default="", help_text="What a search looks at, see accounts.search.")
     password = models.CharField(_("password"), max_length=255)
     full_name = models.CharField(_("full name"), max_length=names.MAX_LENGTH, blank=True, default="")
-    role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="users", verbose_name=_("role"))
+    role = models.ForeignKey(
+        Role, on_delete=models.PROTECT, related_name="users", verbose_name=_("role"), db_index=False
+    )
     is_active = models.BooleanField(_("active"), default=True)
     suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True, editable=False)
     invited_at = models.DateTimeField(_("invited"), null=True, blank=True, editable=False)
@@ -82,9 +84,10 @@ class User(AbstractBaseUser):
                 fields=["suspended_until"], condition=Q(suspended_until__isnull=False), name="user_suspended_until"
             ),
             models.Index(fields=["invited_at", "id"], condition=Q(invited_at__isnull=False), name="user_invited"),
-            # Few are suspended or unconfirmed, and lists of them are not to be looked for among all.
-            models.Index(fields=["id"], condition=Q(is_active=False), name="user_suspended"),
-            models.Index(fields=["id"], condition=Q(email_verified=False), name="user_unverified"),
+            # A list of those who have a role, or of the few who are suspended or unconfirmed, is read in its order.
+            models.Index(fields=["role", "created_at", "id"], name="user_of_role"),
+            models.Index(fields=["created_at", "id"], condition=Q(is_active=False), name="user_suspended"),
+            models.Index(fields=["created_at", "id"], condition=Q(email_verified=False), name="user_unverified"),
             models.Index(fields=["created_at", "id"], name="user_created"),
             models.Index(fields=["last_login_at", "id"], name="user_last_login"),
         )
