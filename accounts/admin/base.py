@@ -3,13 +3,14 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.text import capfirst
 
 from accounts.admin.forms import UseCaseForm
-from accounts.admin.listing import BoundedPaginator
+from accounts.admin.listing import BoundedPaginator, FilteredList
 from accounts.errors import AccountError
 from accounts.models import User
 
@@ -48,6 +49,9 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return FilteredList
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = capfirst(self.opts.verbose_name_plural)

@@ -1,0 +1,70 @@
+"""What narrows a list down: the filters that it offers and nothing else, and nonsense breaks nothing."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+
+from accounts import audit, login
+from accounts.models import AuditEvent, User
+from notifications import outbox
+
+Panel = Callable[[User], Client]
+USERS, ROLES, SESSIONS = "/admin/accounts/user/", "/admin/accounts/role/", "/admin/accounts/session/"
+EVENTS, MAILS = "/admin/accounts/auditevent/", "/admin/notifications/outboxmail/"
+EXPORT = f"{USERS}export/"
+
+NOT_OFFERED = {
+    USERS: [
+        *("password", "password__gte", "password__startswith", "password__regex", "password__isnull", "password__in"),
+        *("email", "email__regex", "full_name__startswith", "search_text__regex", "created_at__year", "is_active"),
+        *("id__gte", "pk", "role__name", "role__name__regex", "role__id", "sessions__ip", "nothing"),
+    ],
+    EXPORT: ["password__gte", "email__regex", "nothing"],
+    ROLES: ["name__regex", "permissions__contains", "user__password__gte"],
+    SESSIONS: ["ip", "user_agent__regex", "user__email", "user__password__gte", "rotations__contains"],
+    EVENTS: ["hash", "ip", "request_id__regex", "created_at__year", "data__contains"],
+    MAILS: ["email__regex", "data__contains", "last_error__regex", "queue__regex", "user__password__gte"],
+}
+OFFERED = {
+    USERS: ["show", "day", "role__id__exact", "role__isnull", "is_active__exact", "email_verified__isnull"],
+    EXPORT: ["show", "day", "role__id__exact", "is_active__exact"],
+    ROLES: [],
+    SESSIONS: ["alive"],
+    EVENTS: ["kind", "day"],
+    MAILS: ["state", "day", "kind", "queue__exact", "queue__isnull"],
+}
+EVERYWHERE = ["q", "o", "p", "all", "e", "_to_field", "_popup", "_facets"]
+NONSENSE = ["", "\0", "x", "(", "^(a+)+$", "99999999999", "-1", "2026-99-99", "\ud7ff", "x" * 3000]
+
+
+@pytest.mark.parametrize("address", NOT_OFFERED)
+def test_what_a_list_does_not_offer_is_refused(root: User, panel_of: Panel, address: str) -> None:
+    """Whatever is compared with: each answer would tell a little of what the list does not show."""
+    client = panel_of(root)
+    for name in NOT_OFFERED[address]:
+        for value in ("1", root.password, "\0", "("):
+            answer = client.get(address, {name: value})
+            assert answer.status_code in (302, 400), (name, value)
+            assert answer.headers.get("Location") in (None, USERS, f"{address}?e=1")
+    assert not AuditEvent.objects.filter(kind="users:exported").exists()
+
+
+def test_who_sees_users_learns_nothing_of_their_passwords(carla: User, root: User, panel_of: Panel) -> None:
+    client = panel_of(carla)
+    for start in (root.password[:20], "nothing"):
+        page = client.get(USERS, {"email": root.email, "password__startswith": start}, follow=True).content.decode()
+        assert root.email in page
+        assert carla.email in page
+
+
+def test_nonsense_is_no_fault_on_either_database(database: str, person: Callable[..., User], panel_of: Panel) -> None:
+    root = person("root", role="admin")
+    client = panel_of(root)
+    login.open_session(root)
+    audit.record("user:unlocked", root, actor=root)
+    outbox.put("welcome", email=root.email, user=root)
+    for address, names in OFFERED.items():
+        for query in ({name: value} for name in [*names, *EVERYWHERE] for value in NONSENSE):
+            assert client.get(address, query).status_code in (200, 302, 400), f"{address}?{urlencode(query)}"
