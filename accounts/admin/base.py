@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Model
+from django.core.exceptions import BadRequest, ValidationError
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.text import capfirst
@@ -56,6 +57,13 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, "subtitle": None} | (extra_context or {}))
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any) -> HttpResponse | None:
+        """Refuses to act on what is no id, where Django would fail."""
+        try:
+            return super().response_action(request, queryset, *args)
+        except ValidationError as fault:
+            raise BadRequest from fault
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         form = super().get_form(request, obj, change, **options)

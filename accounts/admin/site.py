@@ -43,6 +43,10 @@ class Panel(admin.AdminSite):
             app["models"].sort(key=lambda model: PLACES.get(model["object_name"], len(PLACES)))
         return found
 
+    def get_urls(self) -> list[Any]:
+        """Without "view on site": nothing here has a page elsewhere, and it fails on what is no id."""
+        return [one for one in super().get_urls() if getattr(one, "name", None) != "view_on_site"]
+
     def has_permission(self, request: HttpRequest) -> bool:
         """For people whose role permits something, as long as the session stands that they opened by signing in."""
         return super().has_permission(request) and signing_in.session_of(request) is not None

@@ -68,3 +68,17 @@ def test_nonsense_is_no_fault_on_either_database(database: str, person: Callable
     for address, names in OFFERED.items():
         for query in ({name: value} for name in [*names, *EVERYWHERE] for value in NONSENSE):
             assert client.get(address, query).status_code in (200, 302, 400), f"{address}?{urlencode(query)}"
+
+
+@pytest.mark.parametrize("chosen", ["x", "\0", "1", "99999999999999999999"])
+def test_what_is_no_id_is_not_acted_on(root: User, panel_of: Panel, chosen: str) -> None:
+    client = panel_of(root)
+    for address, action in ((USERS, "suspend"), (SESSIONS, "end"), (MAILS, "cancel")):
+        answer = client.post(address, {"action": action, "_selected_action": [chosen], "confirmed": "yes"})
+        assert answer.status_code == 400
+    assert not AuditEvent.objects.exclude(kind="session:opened").exists()
+
+
+@pytest.mark.parametrize("path", ["r/1/x/", f"r/1/{'0' * 32}/", "accounts/user/x/change/", "accounts/user/%00/delete/"])
+def test_a_path_that_leads_nowhere_is_no_fault(root: User, panel_of: Panel, path: str) -> None:
+    assert panel_of(root).get(f"/admin/{path}").status_code in (302, 404)
