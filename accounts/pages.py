@@ -4,6 +4,7 @@ Two more send a link anew, so that whoever comes with one that is over need not 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -134,7 +135,8 @@ class LinkPage(FormPage):
     """Where a mailed link leads: a form as long as it works.
 
     The language is the one of whoever the link was mailed to. Only who holds the secret gets that far, so it tells
-    strangers nothing.
+    strangers nothing. Opening the page is no try that counts: any other site can have its visitors' browsers do that,
+    until their own links are refused.
     """
 
     purpose: Purpose
@@ -143,10 +145,11 @@ class LinkPage(FormPage):
     ask_again = ""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        given = request.POST if request.method == "POST" else request.GET
-        self.secret = given.get("token", "")
+        is_pressed = request.method == "POST"
+        self.secret = (request.POST if is_pressed else request.GET).get("token", "")
         try:
-            token = _look_up(self.secret, self.purpose)
+            with throttling.token_try() if is_pressed else nullcontext():
+                token = _look_up(self.secret, self.purpose)
         except AccountError as refusal:
             return self._refuse(refusal)
         self.email, self.user = token.email, token.user
@@ -221,11 +224,10 @@ class AcceptInvitation(LinkPage):
 def _look_up(secret: str, purpose: Purpose) -> OneTimeToken:
     """The token, which is not used up. An address may be confirmed again, as the API allows.
 
-    Raises InvalidToken, Throttled.
+    Raises InvalidToken.
     """
     find = tokens.find_also_used if purpose == Purpose.VERIFY_EMAIL else tokens.find
-    with throttling.token_try():
-        return find(secret, purpose)
+    return find(secret, purpose)
 
 
 def _focus_fault(form: forms.Form) -> None:

@@ -17,7 +17,7 @@ from accounts.models import AuditEvent, OneTimeToken, RateBucket, User
 from accounts.models.identifiers import new_id
 from accounts.tokens import Purpose
 from tests.conftest import OTHER_PASSWORD, PASSWORD
-from usermanager.environment import Rate, rate
+from usermanager.environment import rate
 
 ANA, NEW_ANA = "ana@example.com", "ana@new.example"
 ERROR_TITLE = "<title>Error: "
@@ -298,18 +298,30 @@ def test_tries_are_counted_and_a_working_link_is_none(
     client: Client, mailed: Mailed, case: Case, settings: Settings
 ) -> None:
     settings.RATE_LIMITS, settings.RATE_TOKEN = True, rate("2/1h")
-    assert isinstance(settings.RATE_TOKEN, Rate)
-    secret = mailed(case)
-    for _time in range(5):
-        assert client.get(case.path, {"token": secret}).status_code == 200
+    form = {"token": mailed(case)} | dict.fromkeys(case.filled, "password")
+    if case in WITH_PASSWORD:
+        assert [client.post(case.path, form).status_code for _time in range(5)] == [400] * 5, "a bad password"
     for _time in range(2):
-        assert client.get(case.path, {"token": "wrong"}).status_code == 400
-    for answer in (client.get(case.path, {"token": secret}), client.post(case.path, {"token": "wrong"})):
-        assert answer.status_code == 429
-        assert 3500 < int(answer["Retry-After"]) <= 3600
-        assert heading(answer.content.decode()) == "Too many requests"
+        assert client.post(case.path, {"token": "wrong"}).status_code == 400
+    answer = client.post(case.path, form)
+    assert answer.status_code == 429
+    assert 3500 < int(answer["Retry-After"]) <= 3600
+    assert heading(answer.content.decode()) == "Too many requests"
     RateBucket.objects.all().delete()
+    assert client.post(case.path, form | case.filled).status_code == 200
+
+
+@each_page
+def test_opening_pages_counts_nowhere_as_any_site_can_do_that_to_its_visitors(
+    client: Client, mailed: Mailed, case: Case, settings: Settings
+) -> None:
+    settings.RATE_LIMITS, settings.RATE_TOKEN = True, rate("2/1h")
+    secret = mailed(case)
+    for _time in range(3):
+        assert client.get(case.path, {"token": "x"}, headers={"Sec-Fetch-Dest": "image"}).status_code == 400
+        assert client.head(case.path, {"token": "x"}).status_code == 400
     assert client.get(case.path, {"token": secret}).status_code == 200
+    assert client.post(case.path, {"token": secret} | case.filled).status_code == 200
 
 
 @pytest.mark.parametrize("case", WITH_PASSWORD, ids=lambda case: case.path)
