@@ -104,7 +104,8 @@ def _uncount(tries: list[Try]) -> None:
 def _tries(email: str, user: User | None) -> list[Try]:
     """What a login counts against; nobody is locked out by others at an address from which they got in before.
 
-    How much is left of the account's limit is not told: that it did not count would tell that somebody got in here.
+    How much is left of the account's limit is not told before it refuses: that it did not count would tell that
+    somebody got in here.
     """
     account, user_id = _account(email), user.pk if user else None
     ip = origin.current.get().ip

@@ -26,7 +26,7 @@ class Try(NamedTuple):
     """What is counted: a value within the scope of a limit.
 
     `subject` is the account it is about, if it is about one, and `user_id` whose that is. `is_told` says whether the
-    client may know how much is left.
+    client may know how much is left; who is refused learns of it anyway.
     """
 
     scope: str
@@ -69,11 +69,12 @@ def counted(tries: list[Try]) -> Iterator[None]:
 
 
 def is_allowed(one: Try) -> bool:
-    """Counts the try and returns True, or returns False when it is above its limit."""
-    try:
-        take([one])
-    except Throttled:
-        return False
+    """Counts the try and returns True, or returns False when it is above its limit. The client is told neither."""
+    with quotas.observed():
+        try:
+            take([one])
+        except Throttled:
+            return False
     return True
 
 
@@ -113,13 +114,13 @@ def client_try(scope: str, rate: Rate) -> Try:
 
 
 def may_mail(email: str) -> bool:
-    """Whether a mailbox may be sent one more mail that anybody can ask for; counts it. Nobody is told."""
-    return is_allowed(Try("mail", canonical_email(email), settings.RATE_MAIL, is_told=False))
+    """Whether a mailbox may be sent one more mail that anybody can ask for; counts it."""
+    return is_allowed(Try("mail", canonical_email(email), settings.RATE_MAIL))
 
 
 def may_tell(email: str) -> bool:
     """The same for what nobody asked for, counted apart: forgotten passwords must not use up the welcome."""
-    return is_allowed(Try("told", canonical_email(email), settings.RATE_MAIL, is_told=False))
+    return is_allowed(Try("told", canonical_email(email), settings.RATE_MAIL))
 
 
 @contextmanager
@@ -178,8 +179,7 @@ def _refuse(full: Try) -> NoReturn:
     wait = timedelta(milliseconds=max(0, bucket.resets_at - _now()))
     if not bucket.noted:
         _write_down(full)
-    if full.is_told:
-        quotas.note(full.scope, Quota(full.rate, 0, wait))
+    quotas.note(full.scope, Quota(full.rate, 0, wait))
     raise Throttled(retry_after=wait)
 
 

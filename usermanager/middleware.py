@@ -1,19 +1,22 @@
-"""What holds for every request: its id and its line in the log, the security headers, and how paths are read."""
+"""What holds for every request: its id and its line in the log, the headers of its answer, and how paths are read."""
 
 import logging
 import re
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from time import perf_counter
 
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
-from accounts import origin
+from accounts import origin, quotas
+from accounts.quotas import Quota
 from usermanager import metrics
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
+SECOND = timedelta(seconds=1)
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 API = "/api/"
 HEALTH = "/health/"
@@ -74,6 +77,21 @@ class SecurityHeaders:
         return response
 
 
+class RateLimits:
+    """Says what the request left of the limits it counted against, whoever answers it."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        with quotas.observed() as counted:
+            response = self.get_response(request)
+        if counted:
+            response["RateLimit-Policy"] = ", ".join(map(_policy, sorted(counted.items())))
+            response["RateLimit"] = ", ".join(map(_state, sorted(counted.items())))
+        return response
+
+
 class Paths(CommonMiddleware):
     """A path of the API means the same without its final slash, for every verb and without a redirect."""
 
@@ -84,3 +102,14 @@ class Paths(CommonMiddleware):
         if request.path_info.startswith(HEALTH):
             return None  # a load balancer asks by address: whatever Host it names is fine
         return super().process_request(request)
+
+
+def _policy(counted: tuple[str, Quota]) -> str:
+    """As draft-ietf-httpapi-ratelimit-headers-10 names a limit: `"login";q=5;w=300`."""
+    name, quota = counted
+    return f'"{name}";q={quota.rate.limit};w={quota.rate.period // SECOND}'
+
+
+def _state(counted: tuple[str, Quota]) -> str:
+    name, quota = counted
+    return f'"{name}";r={quota.remaining};t={-(-quota.resets_in // SECOND)}'

@@ -1,11 +1,8 @@
 """What all views have in common: in which order a request is judged, and how its input is read."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.renderers import BaseRenderer
@@ -13,29 +10,14 @@ from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from accounts import quotas
 from accounts.api.parsers import take_in
 from accounts.models import Session, User
-from accounts.quotas import Quota
-
-SECOND = timedelta(seconds=1)
 
 
 class ApiView(APIView):
-    """Refuses a method that does not exist before it asks who is there, and asks that when the body has arrived.
-
-    Every answer says what the request left of the limits it counted against.
-    """
+    """Refuses a method that does not exist before it asks who is there, and asks that when the body has arrived."""
 
     http_method_names = ("get", "head", "post", "put", "patch", "delete")
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        with quotas.observed() as counted:
-            response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
-        if counted:
-            response["RateLimit-Policy"] = ", ".join(map(_policy, sorted(counted.items())))
-            response["RateLimit"] = ", ".join(map(_state, sorted(counted.items())))
-        return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if request.method not in self.allowed_methods:
@@ -68,17 +50,6 @@ class SignedIn(Request):
 
     user: User
     auth: Session
-
-
-def _policy(counted: tuple[str, Quota]) -> str:
-    """As draft-ietf-httpapi-ratelimit-headers-10 names a limit: `"login";q=5;w=300`."""
-    name, quota = counted
-    return f'"{name}";q={quota.rate.limit};w={quota.rate.period // SECOND}'
-
-
-def _state(counted: tuple[str, Quota]) -> str:
-    name, quota = counted
-    return f'"{name}";r={quota.remaining};t={-(-quota.resets_in // SECOND)}'
 
 
 def read(serializer: type[Serializer[Any]], request: Request, **options: Any) -> dict[str, Any]:

@@ -65,6 +65,18 @@ def test_a_refusal_names_the_limit_that_is_used_up(stranger: APIClient, ana: Use
     assert answer["RateLimit-Policy"] == '"login";q=5;w=300'
 
 
+def test_the_limit_of_an_account_is_told_when_it_refuses_and_not_before(
+    stranger: APIClient, ana: User, settings: Settings
+) -> None:
+    settings.RATE_LOGIN_ACCOUNT = rate("1/1d")
+    for email in (ana.email, "nobody@example.com"):
+        assert "login-account" not in log_in(stranger, email)["RateLimit-Policy"]
+        answer = log_in(stranger, email)
+        refused(answer, 429, "throttled")
+        assert answer["RateLimit"] == f'"login-account";r=0;t={answer["Retry-After"]}'
+        assert answer["RateLimit-Policy"] == '"login-account";q=1;w=86400'
+
+
 def test_a_request_that_no_limit_counts_is_told_nothing(stranger: APIClient, settings: Settings, ana: User) -> None:
     assert "RateLimit" not in stranger.get("/api/v1/users/me/")
     settings.RATE_LIMITS = False

@@ -306,6 +306,8 @@ def test_tries_are_counted_and_a_working_link_is_none(
     answer = client.post(case.path, form)
     assert answer.status_code == 429
     assert 3500 < int(answer["Retry-After"]) <= 3600
+    assert answer["RateLimit"] == f'"token";r=0;t={answer["Retry-After"]}'
+    assert answer["RateLimit-Policy"] == '"token";q=2;w=3600'
     assert heading(answer.content.decode()) == "Too many requests"
     RateBucket.objects.all().delete()
     assert client.post(case.path, form | case.filled).status_code == 200

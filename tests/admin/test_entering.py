@@ -88,6 +88,8 @@ def test_the_limits_are_those_of_the_api(carla: User, settings: Settings) -> Non
     answer = client.post(LOGIN, {"username": carla.email, "password": PASSWORD})
     assert answer.status_code == 429
     assert 0 < int(answer["Retry-After"]) <= 300
+    assert answer["RateLimit"] == f'"login";r=0;t={answer["Retry-After"]}'
+    assert answer["RateLimit-Policy"] == '"login";q=2;w=300'
     assert "Try again in 5 minutes." in answer.content.decode()
     assert not is_in(client)
     assert RateBucket.objects.exists()

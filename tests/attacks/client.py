@@ -137,6 +137,9 @@ def held(answer: Answer) -> Answer:
         assert answer.headers["WWW-Authenticate"] == "Bearer", shown
     if answer.status in (429, 503):
         assert int(answer.headers["Retry-After"]) > 0, shown
+    if answer.status == 429:
+        assert ";r=0;" in answer.headers["RateLimit"], shown
+        assert answer.headers["RateLimit-Policy"], shown
     return answer
 
 
