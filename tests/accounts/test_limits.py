@@ -9,11 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from accounts import hashers, hashing_gate, throttling, tokens
+from accounts import audit, hashers, hashing_gate, throttling, tokens
 from accounts.hashing_gate import HashingGate
 from accounts.models import AuditEvent, OneTimeToken, RateBucket, User
 from accounts.throttling import Try
@@ -114,16 +115,36 @@ def test_the_refusal_of_an_unknown_address_names_nobody(stranger: APIClient, db:
     assert not [event for event in AuditEvent.objects.values() if "nobody" in str(event)]
 
 
+def ask_for_a_reset(client: APIClient, email: str) -> Any:
+    return client.post("/api/v1/auth/password/reset/", {"email": email}, format="json")
+
+
 def test_a_mailbox_that_gets_no_more_mails_is_written_down_though_nobody_is_told(
-    stranger: APIClient, settings: Settings, db: None
+    stranger: APIClient, settings: Settings, ana: User
 ) -> None:
     settings.RATE_MAIL = rate("1/1h")
-    answers = [
-        stranger.post("/api/v1/auth/password/reset/", {"email": "ana@example.com"}, format="json") for _number in "123"
+    for email in ("Ana@Example.com", "nobody@example.com"):
+        answers = [ask_for_a_reset(stranger, email) for _number in "123"]
+        assert [answer.status_code for answer in answers] == [202, 202, 202]
+        assert [answer["RateLimit-Policy"] for answer in answers] == ['"mail-ip";q=30;w=3600'] * 3
+    reached = AuditEvent.objects.filter(kind="limit:reached").order_by("id")
+    assert [(event.user_id, event.actor_id, event.data["scope"]) for event in reached] == [
+        (ana.pk, None, "mail"),
+        (None, None, "mail"),
     ]
-    assert [answer.status_code for answer in answers] == [202, 202, 202]
-    assert [answer["RateLimit-Policy"] for answer in answers] == ['"mail-ip";q=30;w=3600'] * 3
-    assert AuditEvent.objects.get(kind="limit:reached").data == {"scope": "mail"}
+
+
+def test_looking_for_whose_mailbox_it_is_tells_nobody(stranger: APIClient, settings: Settings, ana: User) -> None:
+    settings.RATE_MAIL = rate("1/1h")
+    audit.record("user:unlocked", ana, actor=None)  # the first event of all takes one more query
+    asked: dict[str, list[int]] = {ana.email: [], "nobody@example.com": []}
+    for email, numbers in asked.items():
+        for _number in "123":
+            with CaptureQueriesContext(connection) as queries:
+                ask_for_a_reset(stranger, email)
+            numbers.append(len(queries))
+    known, unknown = asked.values()
+    assert known == unknown
 
 
 def test_looking_for_a_password_that_is_taken_is_no_guess_at_a_link(
