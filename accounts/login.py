@@ -48,5 +48,4 @@ def refresh(token: str) -> SignIn:
 
 def log_out(token: str) -> None:
     """Ends the session of a refresh token. Raises TokenNotValid."""
-    session, _generation = sessions.read(token)
-    sessions.close(session, actor=session.user)
+    sessions.close_with(token)

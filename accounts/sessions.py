@@ -81,7 +81,7 @@ def read(refresh: str) -> tuple[Session, int]:
 def check(refresh: str) -> Session:
     """The living session of a refresh token that would be exchanged now. Raises TokenNotValid; changes nothing."""
     session, generation = read(refresh)
-    if generation != session.generation and not _is_in_grace(session, generation):
+    if not _is_usable(session, generation):
         raise TokenNotValid
     return session
 
@@ -112,6 +112,17 @@ def close(session: Session, *, actor: User | None) -> None:
     if _end(Session.objects.filter(pk=session.pk)):
         kind = "session:closed" if actor and actor.pk == session.user_id else "session:revoked"
         audit.record(kind, session.user_id, actor=actor, session=str(session.pk))
+
+
+def close_with(refresh: str) -> None:
+    """Ends the session of a refresh token: its user logs out, or a token comes back after its grace period, and then
+    nobody can tell who holds it. Raises TokenNotValid.
+    """
+    session, generation = read(refresh)
+    if _is_usable(session, generation):
+        close(session, actor=session.user)
+    else:
+        _end_after_reuse(session)
 
 
 @transaction.atomic
@@ -151,6 +162,10 @@ def _advance(session: Session) -> bool:
         idle_expires_at=now + settings.SESSION_IDLE_LIFETIME,
     )
     return bool(is_first)
+
+
+def _is_usable(session: Session, generation: int) -> bool:
+    return generation == session.generation or _is_in_grace(session, generation)
 
 
 def _is_in_grace(session: Session, generation: int) -> bool:

@@ -1,8 +1,10 @@
 """Somebody logs out, on one device or on all."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEvent, Session, User
@@ -91,6 +93,27 @@ def test_a_session_ends_once(phone: dict[str, Any]) -> None:
     refused(log_out(access=phone["access"]), 401, "token_not_valid")
     refused(log_out(refresh=phone["refresh"]), 401, "token_not_valid")
     assert events() == ["session:opened", "session:closed"]
+
+
+def test_a_token_that_was_just_exchanged_still_logs_out(phone: dict[str, Any], ana: User) -> None:
+    post(APIClient(), "auth/token/refresh/", refresh=phone["refresh"])
+    assert log_out(refresh=phone["refresh"]).status_code == 204
+    assert not Session.objects.alive().exists()
+    assert events() == ["session:opened", "session:closed"]
+
+
+def test_a_token_that_was_exchanged_long_ago_ends_its_session_as_one_that_was_stolen(
+    phone: dict[str, Any], laptop: dict[str, Any], ana: User, settings: Settings
+) -> None:
+    settings.REFRESH_GRACE = timedelta()
+    post(APIClient(), "auth/token/refresh/", refresh=phone["refresh"])
+    answer = log_out(refresh=phone["refresh"])
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert Session.objects.alive().count() == 1
+    assert is_in(laptop)
+    event = AuditEvent.objects.latest("id")
+    assert (event.kind, event.user_id, event.actor_id) == ("session:reuse_detected", ana.pk, None)
+    assert "session:closed" not in events()
 
 
 def test_all_sessions_end_on_demand_and_nobody_else_s(
