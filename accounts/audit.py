@@ -41,6 +41,7 @@ KINDS = {
     "password:reset": _("Password set with a mailed link"),
     "password:changed": _("Password changed"),
     "password:confirmation_failed": _("The current password, asked for once more, was wrong"),
+    "email:verification_requested": _("An administrator had a confirmation link mailed"),
     "email:verified": _("Address confirmed"),
     "email:change_requested": _("Another address was asked for"),
     "email:changed": _("Address changed"),

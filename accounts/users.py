@@ -125,6 +125,7 @@ def send_password_reset(user: User, *, actor: User | None) -> None:
 def send_verification(user: User, *, actor: User | None) -> None:
     """Owes the user a new confirmation link. Raises PermissionDenied, NotFound."""
     with authority.changing(user, actor) as current:
+        audit.record("email:verification_requested", current, actor=actor)
         email_verification_requested.send(sender=User, email=current.email)
 
 

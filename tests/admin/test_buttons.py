@@ -41,6 +41,8 @@ def test_the_confirmation_is_sent_again(carla: User, person: Callable[..., User]
     dora = person("dora", email_verified=False)
     assert "A confirmation link is on its way." in press(panel_of(carla), dora, "confirmation")
     assert OutboxMail.objects.get().kind == "verify_email"
+    event = last_event()
+    assert (event.kind, event.user_id, event.actor_id) == ("email:verification_requested", dora.pk, carla.pk)
 
 
 def test_the_invitation_is_sent_again_to_those_who_have_no_password(carla: User, ana: User, panel_of: Panel) -> None:
