@@ -113,6 +113,12 @@ class RoleField(serializers.SlugRelatedField[Role]):
     def __init__(self, **options: Any) -> None:
         super().__init__(slug_field="name", queryset=Role.objects.all(), **options)
 
+    def to_internal_value(self, data: Any) -> Role:
+        """REST framework would look for whatever was sent: the role 5 for a number, and PostgreSQL fails on a NUL."""
+        if not isinstance(data, str) or "\0" in data:
+            self.fail("does_not_exist", slug_name=self.slug_field, value=data)
+        return super().to_internal_value(data)
+
 
 class PermissionField(TextField):
     """A permission of ours or of the operator's own applications."""

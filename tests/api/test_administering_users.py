@@ -51,6 +51,21 @@ def path(ana: User) -> str:
     return f"{USERS}{ana.pk}/"
 
 
+def test_what_is_no_name_is_no_role_on_either_database(
+    database: str, person: Callable[..., User], role: Callable[..., Role], client_of: Callable[[User], APIClient]
+) -> None:
+    client, ana = client_of(person("root", role="admin")), person("ana")
+    role("5")
+    for name in ("\0", "user\0", 5, True, ["user"], {"name": "user"}, "x" * 5000):
+        for answer in (
+            client.post(USERS, {"email": "dora@example.com", "role": name}, "json"),
+            client.patch(f"{USERS}{ana.pk}/", {"role": name}, "json"),
+        ):
+            assert faults(refused(answer, 400, "validation_error")) == [("role", "does_not_exist")]
+    assert User.objects.count() == 2
+    assert User.objects.get(pk=ana.pk).role.name == "user"
+
+
 class TestCreating:
     def test_with_a_password_they_can_log_in_and_are_welcomed(self, carlas: APIClient, stranger: APIClient) -> None:
         body = {"email": "Dora@Example.com", "password": PASSWORD, "full_name": "Dora", "locale": "es"}
