@@ -102,11 +102,13 @@ class Environment(FileAwareEnv):
         return self.read(name, rate(default), rate, f"a count and a duration such as {default}")
 
     def base_url(self, name: str, default: str) -> str:
-        """An http or https address without the slash at its end, to which paths are added."""
+        """An http or https address without the slash at its end, to which paths are added; scheme and host in lower
+        case, as browsers write them."""
 
         def parse(value: str) -> str:
             url = _split(value, {"http", "https"})
-            return _checked(value.rstrip("/"), bool(host_of(value)) and not (url.query or url.fragment or url.username))
+            _checked(url, bool(host_of(value)) and not (url.query or url.fragment or url.username))
+            return url._replace(netloc=url.netloc.lower()).geturl().rstrip("/")
 
         return self.read(name, default, parse, "an address such as https://id.example.com")
 
@@ -243,7 +245,9 @@ def _split(value: str, schemes: Collection[str]) -> SplitResult:
 
 def _origin(value: str) -> str:
     url = _split(value.rstrip("/"), {"http", "https"})
-    return _checked(f"{url.scheme}://{url.netloc}", bool(url.hostname) and not (url.path or url.query or url.username))
+    return _checked(
+        f"{url.scheme}://{url.netloc.lower()}", bool(url.hostname) and not (url.path or url.query or url.username)
+    )
 
 
 def _host(value: str) -> str:

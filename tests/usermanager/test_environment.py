@@ -200,6 +200,17 @@ def test_https_turns_on_what_only_https_can_keep(settings_with: Settings) -> Non
     assert behind["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
 
 
+def test_addresses_mean_the_same_in_capitals(settings_with: Settings) -> None:
+    settings = settings_with(
+        PUBLIC_URL="HTTPS://ID.Example.com:8443/Auth/", CORS_ALLOWED_ORIGINS="HTTPS://App.Example.com"
+    )
+    assert settings["PUBLIC_URL"] == "https://id.example.com:8443/Auth"
+    assert settings["CSRF_TRUSTED_ORIGINS"] == ["https://id.example.com:8443"]
+    assert settings["CORS_ALLOWED_ORIGINS"] == ["https://app.example.com"]
+    assert settings["SESSION_COOKIE_SECURE"]
+    assert settings["SECURE_HSTS_SECONDS"] > 0
+
+
 @pytest.mark.parametrize(
     ("url", "named"),
     [("http://[::1]:8104", "[::1]:8104"), ("https://bücher.example", "xn--bcher-kva.example")],
