@@ -190,6 +190,7 @@ SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (
 )
 SESSION_COOKIE_AGE = 12 * 60 * 60  # of the admin panel
 SESSION_SAVE_EVERY_REQUEST = False
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie of its own has no prefix
 CSRF_COOKIE_HTTPONLY = True
 CSRF_TRUSTED_ORIGINS = ["://".join(urlsplit(PUBLIC_URL)[:2])]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if IS_HTTPS else 0

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
@@ -35,6 +36,14 @@ def test_a_button_is_a_use_case(carla: User, ana: User, panel_of: Panel, deed: s
     press(panel_of(carla), ana, deed)
     assert (last_event().kind, last_event().actor_id) == (kind, carla.pk)
     assert [mail.kind for mail in OutboxMail.objects.all()] == (["password_reset"] if deed == "reset" else [])
+
+
+def test_what_was_done_is_told_without_a_cookie_of_its_own(carla: User, ana: User, panel_of: Panel) -> None:
+    """Which would be the only one without the prefix that browsers hold other hosts off by."""
+    client = panel_of(carla)
+    client.post(reverse("admin:accounts_user_do", args=[ana.pk, "reset"]))
+    assert set(client.cookies) <= {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME}
+    assert "A reset link is on its way." in client.get(f"/admin/accounts/user/{ana.pk}/change/").content.decode()
 
 
 def test_the_confirmation_is_sent_again(carla: User, person: Callable[..., User], panel_of: Panel) -> None:
