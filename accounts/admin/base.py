@@ -9,11 +9,14 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.text import capfirst
+from django.utils.translation import ngettext
 
 from accounts.admin.forms import UseCaseForm
 from accounts.admin.listing import BoundedPaginator, FilteredList
 from accounts.errors import AccountError
 from accounts.models import User
+
+REFUSALS_TOLD = 5
 
 
 class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -64,6 +67,14 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
             return super().response_action(request, queryset, *args)
         except ValidationError as fault:
             raise BadRequest from fault
+
+    def tell_refusals(self, request: HttpRequest, refusals: list[str]) -> None:
+        """The first of those that somebody met who did something to many: a cookie takes no more to the next page."""
+        for refusal in refusals[:REFUSALS_TOLD]:
+            self.message_user(request, refusal, messages.ERROR)
+        if more := len(refusals[REFUSALS_TOLD:]):
+            text = ngettext("%d more was refused.", "%d more were refused.", more) % more
+            self.message_user(request, text, messages.ERROR)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         form = super().get_form(request, obj, change, **options)

@@ -106,7 +106,7 @@ class BulkActions(PanelModelAdmin):
 
     def _carry_out(self, request: HttpRequest, found: list[User], run: Callable[..., Any]) -> None:
         """For all but the one who acts: signed out in the middle, they could not do the rest."""
-        done = 0
+        done, refusals = 0, []
         for user in found:
             try:
                 if user.pk == actor_of(request).pk:
@@ -114,7 +114,8 @@ class BulkActions(PanelModelAdmin):
                 run(user)
                 done += 1
             except AccountError as refusal:
-                self.message_user(request, f"{user.email}: {refusal.detail}", messages.ERROR)
+                refusals.append(f"{user.email}: {refusal.detail}")
+        self.tell_refusals(request, refusals)
         text = ngettext("Done for %d user.", "Done for %d users.", done) % done
         self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
 

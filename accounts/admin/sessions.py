@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -44,13 +44,14 @@ class SessionAdmin(PanelModelAdmin):
 
     @admin.action(description=_("End the chosen sessions"), permissions=["revoke"])
     def end(self, request: HttpRequest, chosen: QuerySet[Session]) -> None:
-        ended = 0
+        ended, refusals = 0, []
         for session in chosen.select_related("user"):
             try:
                 users.revoke_session(session.user, session, actor=actor_of(request))
                 ended += 1
             except AccountError as refusal:
-                self.message_user(request, f"{session.user}: {refusal.detail}", messages.ERROR)
+                refusals.append(f"{session.user}: {refusal.detail}")
+        self.tell_refusals(request, refusals)
         self.message_user(request, ngettext("%d session ended.", "%d sessions ended.", ended) % ended)
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:

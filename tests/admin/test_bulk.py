@@ -100,6 +100,14 @@ def test_who_holds_more_stays_as_they_are(carla: User, root: User, ana: User, pa
     assert (root.is_active, ana.is_active) == (True, False)
 
 
+def test_of_many_refusals_the_first_are_told(carla: User, person: Callable[..., User], panel_of: Panel) -> None:
+    admins = [person(f"admin{number}", role=roles.ADMIN) for number in range(7)]
+    said = agree(panel_of(carla), "suspend", *admins)
+    assert said.count("You do not have permission to do this.") == 5
+    assert "2 more were refused." in said
+    assert User.objects.filter(role__name=roles.ADMIN, is_active=True).count() == 7
+
+
 def test_a_role_that_holds_more_is_not_given(
     person: Callable[..., User], role: Callable[..., Role], root: User, ana: User, panel_of: Panel
 ) -> None:
