@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +11,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils import translation
 
 from notifications import mails, rendering
+
+WORDS_LENGTH = 120  # some faults quote all that the template was given
 
 
 @register("templates")
@@ -20,7 +23,7 @@ def overridden_templates(**_: Any) -> list[CheckMessage]:
             faults.setdefault(path, fault)
     return [
         Warning(
-            f"{path} cannot be used: {type(fault).__name__}: {fault}",
+            f"{path} cannot be used: {type(fault).__name__}: {shorten(str(fault), WORDS_LENGTH)}",
             hint="Mend the file or take it away; until then the mails are made with ours.",
             id="notifications.W001",
         )
@@ -57,6 +60,6 @@ def _faults(kind: str, name: str) -> Iterator[tuple[Path, Exception]]:
     for context in mails.sample_contexts(kind):
         try:
             rendering.try_out(name, context)
-        except rendering.FAULTS as fault:
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the mail would be made with ours
             yield rendering.culprit(name, fault), fault
             return

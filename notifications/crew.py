@@ -1,6 +1,5 @@
 """A few threads that deliver what is put before them, each mail by one of them."""
 
-import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -11,8 +10,6 @@ from django.db import close_old_connections, connections
 from notifications import delivery, mail_server
 
 PLACES_PER_THREAD = 8
-
-log = logging.getLogger(__name__)
 
 
 class Crew:
@@ -63,8 +60,7 @@ class Crew:
         close_old_connections()
         try:
             delivery.deliver(mail_id)
-        except Exception:  # whatever became of one mail, the next one has its turn
-            log.exception("mail %s met a fault that nobody foresaw", mail_id)
+        except delivery.Unforeseen:  # it is in the log; whatever became of one mail, the next one has its turn
             close_old_connections()
 
     def _put_down(self, mail_id: UUID) -> None:

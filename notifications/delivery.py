@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+import traceback
 from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -24,12 +25,25 @@ AGAIN_SECONDS = 0.5
 log = logging.getLogger(__name__)
 
 
+class Unforeseen(Exception):
+    """Says of which type a fault was: its own words, which may quote a link, must reach no log and no result."""
+
+
 def deliver(mail_id: UUID) -> None:
     """Sends the mail if it is owed, due and in nobody else's hands, and writes down how it went.
 
-    Never call it in a transaction: what it writes must stand before the mail goes. Raises what nobody foresaw, after
-    the mail was postponed.
+    Never call it in a transaction: what it writes must stand before the mail goes. Raises Unforeseen, after the mail
+    was postponed and the place of the fault logged.
     """
+    try:
+        _deliver(mail_id)
+    except Exception as fault:  # noqa: BLE001 - only here is it certain that its words go nowhere
+        name, place = type(fault).__name__, "".join(traceback.format_tb(fault.__traceback__))
+        log.error("mail %s met a fault that nobody foresaw, %s, in\n%s", mail_id, name, place)
+        raise Unforeseen(name) from None
+
+
+def _deliver(mail_id: UUID) -> None:
     with unsynced():  # a power cut before it is settled has it sent again, whether or not this is remembered
         mail = outbox.claim(mail_id)
     if mail is None:
