@@ -84,7 +84,6 @@ INSTALLED_APPS = [
     "accounts.apps.PanelConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "corsheaders",
@@ -188,7 +187,9 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (
     f"{'__Host-' if IS_HTTPS else ''}{name}" for name in ("sessionid", "csrftoken")
 )
-SESSION_COOKIE_AGE = 12 * 60 * 60  # of the admin panel
+# Of the admin panel, and no more than a pointer to a session of ours, which ends it: nothing is left of who leaves.
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_COOKIE_AGE = 12 * 60 * 60
 SESSION_SAVE_EVERY_REQUEST = False
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie of its own has no prefix
 CSRF_COOKIE_HTTPONLY = True

@@ -21,7 +21,7 @@ from accounts.errors import AccountError, InvalidCredentials, PermissionDenied, 
 from accounts.forms import take_refusal
 from accounts.models import Session, User
 
-KEY = "accounts.session"  # in Django's session, which holds no more than a pointer to ours
+KEY = "accounts.session"  # in Django's session, a signed cookie that holds no more than a pointer to ours
 
 
 class LoginForm(AdminAuthenticationForm):

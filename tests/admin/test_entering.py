@@ -45,6 +45,14 @@ def test_who_manages_enters_and_leaves_with_a_session_of_the_ordinary_kind(carla
     assert [kind for kind, _data in events()] == ["session:opened", "session:closed"]
 
 
+def test_a_cookie_that_somebody_kept_is_worth_nothing_after_the_logout(carla: User, panel_of: Panel) -> None:
+    here, elsewhere = panel_of(carla), Client()
+    elsewhere.cookies["sessionid"] = here.cookies["sessionid"].value
+    assert is_in(elsewhere)
+    here.post("/admin/logout/")
+    assert not is_in(elsewhere)
+
+
 @pytest.mark.parametrize(
     ("language", "words"), [("en", "The address or the password is wrong."), ("es", "contraseña es incorrecta")]
 )

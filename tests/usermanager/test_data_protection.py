@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import requests
+from django.apps import apps
 from django.contrib.admin.models import LogEntry
+from django.test import Client
 
-from accounts import passwords, tokens
-from accounts.models import OneTimeToken, Session, User
+from accounts import passwords, tokens, users
+from accounts.models import AuditChain, AuditEvent, OneTimeToken, Role, Session, User
 from accounts.models.identifiers import new_id
 from accounts.tokens import Purpose
 from notifications.models import OutboxMail
@@ -98,6 +100,27 @@ def test_nothing_that_names_them_is_left_in_the_files(tmp_path: Path) -> None:
         product.ask(204, "DELETE", "users/me", access, current_password=OTHER_PASSWORD)
         assert manage("prune", DATA_DIR=str(folder)).returncode == 0
         assert traces(folder) == []
+
+
+@pytest.mark.django_db
+def test_who_used_the_panel_leaves_rows_in_the_audit_trail_alone(
+    person: Callable[..., User], role: Callable[..., Role]
+) -> None:
+    role("support", "users.view")
+    before = rows()
+    dora = person("dora", role="support")
+    browser = Client()
+    browser.post("/admin/login/", {"username": dora.email, "password": PASSWORD})
+    assert browser.get("/admin/").status_code == 200
+    assert rows() != before
+    users.delete(dora, actor=None)
+    assert rows() == before
+
+
+def rows() -> dict[str, int]:
+    """How many each table has."""
+    kept = {AuditEvent, AuditChain}
+    return {model.__name__: model._base_manager.count() for model in apps.get_models() if model not in kept}
 
 
 def test_the_export_shows_every_table_that_points_at_a_user() -> None:

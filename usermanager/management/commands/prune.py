@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.core.management.base import CommandParser
 from django.db import connection
 from django.utils import timezone
@@ -41,7 +40,6 @@ def prune() -> dict[str, int]:
         "signing_keys": keys.prune(),
         "mails": outbox.prune(),
         "task_results": _prune_results(),
-        "admin_sessions": Session.objects.filter(expire_date__lt=timezone.now()).delete()[0],
     }
     _empty_journal()
     return pruned
