@@ -12,10 +12,12 @@ from accounts.api.outputs import AuditEventSerializer, SessionSerializer, UserSe
 from accounts.api.schema import EVENT_EXAMPLE, SESSION_EXAMPLE, SIGNED_IN, USER_EXAMPLE, operation
 from accounts.models import OneTimeToken
 
+NEVER = dict.fromkeys(("suspended_until", "invited_at", "invitation_ended_at"))
 TOKEN_EXAMPLE = {
     "id": "019388f1-8b20-7a11-9c3d-6e5f4a3b2c1d",
     "purpose": "verify_email",
     "email": USER_EXAMPLE["email"],
+    "request": "019388f1-8b1f-7c02-a4e8-0d9c8b7a6f5e",
     "created_at": "2026-01-02T03:04:05.678901Z",
     "expires_at": "2026-01-05T03:04:05.678901Z",
     "used_at": None,
@@ -61,19 +63,35 @@ class MeView(ApiView):
         return Response(status=204)
 
 
-class OneTimeTokenSerializer(serializers.ModelSerializer[OneTimeToken]):
+class ExportedUserSerializer(UserSerializer):
+    class Meta(UserSerializer.Meta):
+        fields = (*UserSerializer.Meta.fields, "suspended_until", "invited_at", "invitation_ended_at")
+        read_only_fields = fields
+
+
+class ExportedSessionSerializer(SessionSerializer):
+    """With both of its ends, of which others see the one that comes first."""
+
+    expires_at = serializers.DateTimeField(read_only=True)
+
+    class Meta(SessionSerializer.Meta):
+        fields = (*SessionSerializer.Meta.fields, "idle_expires_at", "revoked_at")
+        read_only_fields = fields
+
+
+class ExportedTokenSerializer(serializers.ModelSerializer[OneTimeToken]):
     class Meta:
         model = OneTimeToken
-        fields = ("id", "purpose", "email", "created_at", "expires_at", "used_at", "ended_at")
+        fields = ("id", "purpose", "email", "request", "created_at", "expires_at", "used_at", "ended_at")
 
 
 class ExportSerializer(serializers.Serializer[Any]):
-    """All that is stored about a person; the other parts of the system add theirs."""
+    """All that is stored about a person but secrets; the other parts of the system add theirs."""
 
-    user = UserSerializer()
-    sessions = SessionSerializer(many=True)
+    user = ExportedUserSerializer()
+    sessions = ExportedSessionSerializer(many=True)
     audit = AuditEventSerializer(many=True)
-    one_time_tokens = OneTimeTokenSerializer(many=True)
+    one_time_tokens = ExportedTokenSerializer(many=True)
 
 
 class ExportView(ApiView):
@@ -82,8 +100,8 @@ class ExportView(ApiView):
         success=(200, ExportSerializer),
         refusals=SIGNED_IN,
         answer={
-            "user": USER_EXAMPLE,
-            "sessions": [SESSION_EXAMPLE],
+            "user": USER_EXAMPLE | NEVER,
+            "sessions": [SESSION_EXAMPLE | {"idle_expires_at": SESSION_EXAMPLE["expires_at"], "revoked_at": None}],
             "audit": [EVENT_EXAMPLE],
             "one_time_tokens": [TOKEN_EXAMPLE],
         },

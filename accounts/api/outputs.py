@@ -15,7 +15,7 @@ class UserSerializer(serializers.ModelSerializer[User]):
 
     class Meta:
         model = User
-        fields = (
+        fields: tuple[str, ...] = (
             *("id", "email", "full_name", "role", "is_active", "email_verified", "locale", "metadata"),
             *("created_at", "updated_at", "last_login_at"),
         )
@@ -28,7 +28,7 @@ class SessionSerializer(serializers.ModelSerializer[Session]):
 
     class Meta:
         model = Session
-        fields = ("id", "created_at", "last_used_at", "expires_at", "ip", "user_agent", "current")
+        fields: tuple[str, ...] = ("id", "created_at", "last_used_at", "expires_at", "ip", "user_agent", "current")
         read_only_fields = fields
 
     def get_current(self, session: Session) -> bool:

@@ -12,12 +12,15 @@ import pytest
 import requests
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
+from django.db.models import Model
 from django.test import Client
+from pytest_django import Settings
 
-from accounts import passwords, tokens, users
+from accounts import login, passwords, sessions, tokens, users
 from accounts.models import AuditChain, AuditEvent, OneTimeToken, Role, Session, User
 from accounts.models.identifiers import new_id
 from accounts.tokens import Purpose
+from notifications import delivery, outbox
 from notifications.models import OutboxMail
 from tests.usermanager.processes import clean_environment, free_port, manage, running
 from tests.whole.post_office import PostOffice, post_office
@@ -26,6 +29,13 @@ PASSWORD, OTHER_PASSWORD = "correct horse battery staple", "staple battery horse
 ADDRESSES = ("quetzalli@example.com", "quetzalli.moved@example.com", "quetzalli.never@example.com")
 TRACES = [b"quetzalli", b"Xochiquetzal", b"Netscape-Quetzal"]  # in any of the addresses, the name, the device
 AGENT = "Netscape-Quetzal/4"
+NOT_EXPORTED: dict[type[Model], set[str]] = {
+    User: {"password", "email_key", "search_text"},
+    Session: {"user", "generation", "rotations"},  # how its refresh token is checked
+    OneTimeToken: {"user", "digest"},
+    AuditEvent: {"origin_salt", "origin_digest", "chain", "position", "hash"},
+    OutboxMail: {"user", "email_key", "language", "lease_until"},  # as fallback_language
+}
 ROOT = "four quiet admins nodding"
 
 
@@ -127,6 +137,60 @@ def test_the_export_shows_every_table_that_points_at_a_user() -> None:
     """Whoever adds one has to add it to personal_data.export(), too. Nobody writes to Django's own log."""
     pointing = {field.related_model for field in User._meta.get_fields(include_hidden=True) if field.one_to_many}
     assert pointing == {Session, OneTimeToken, OutboxMail, LogEntry}
+
+
+@pytest.mark.django_db
+def test_the_export_shows_every_column_but_secrets_and_what_is_computed(
+    ana: User, client_of: Callable[[User], Any]
+) -> None:
+    passwords.request_reset(ana.email)
+    tokens.issue(ana, Purpose.PASSWORD_RESET, request=new_id(), email=ana.email)
+    exported = client_of(ana).get("/api/v1/users/me/export/").json()
+    records = {User: exported["user"]} | {
+        model: exported[part][0]
+        for model, part in (
+            (Session, "sessions"),
+            (OneTimeToken, "one_time_tokens"),
+            (AuditEvent, "audit"),
+            (OutboxMail, "mails"),
+        )
+    }
+    for model, record in records.items():
+        columns = {field.name for field in model._meta.fields}
+        assert columns - set(record) - {f"{name}_id" for name in record} == NOT_EXPORTED[model], model
+
+
+@pytest.mark.django_db
+def test_the_export_tells_where_somebody_signed_in_and_how_their_mails_went(
+    ana: User, client_of: Callable[[User], Any], settings: Settings
+) -> None:
+    settings.NEW_LOGIN_MAIL = True
+    settings.LANGUAGE_CODE = "en"
+    User.objects.filter(pk=ana.pk).update(locale="es")
+    client = client_of(ana)
+    sessions.close(login.open_session(ana)[0], actor=ana)
+    delivery.deliver(OutboxMail.objects.get().pk)
+    OutboxMail.objects.update(last_error="451 later")
+    exported = client.get("/api/v1/users/me/export/").json()
+    [mail] = exported["mails"]
+    assert set(mail["data"]) == {"at", "ip"}
+    assert (mail["state"], mail["attempts"], mail["last_error"]) == ("sent", 1, "451 later")
+    assert mail["fallback_language"] == "en"
+    assert "language" not in mail
+    assert [one["revoked_at"] is None for one in exported["sessions"]] == [False, True]
+    assert all(one["expires_at"] > one["idle_expires_at"] for one in exported["sessions"])
+
+
+@pytest.mark.django_db
+def test_the_export_tells_nothing_of_who_had_the_address_before(
+    ana: User, client_of: Callable[[User], Any], person: Callable[..., User]
+) -> None:
+    outbox.put("new_login", email=ana.email, user=ana, data={"ip": "192.0.2.7"})
+    outbox.put("password_reset", email=ana.email)
+    users.update(ana, actor=None, email="ana@example.net", email_verified=True)
+    second = client_of(person("ana")).get("/api/v1/users/me/export/")
+    assert "192.0.2.7" not in second.content.decode()
+    assert "192.0.2.7" in client_of(ana).get("/api/v1/users/me/export/").content.decode()
 
 
 @pytest.mark.django_db
