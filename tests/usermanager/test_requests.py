@@ -88,6 +88,16 @@ def test_a_foreign_host_is_refused(client: Client) -> None:
     refused(client.get("/api/v1/users/me/", headers={"Host": "evil.example.com"}), 400, "parse_error")
 
 
+@pytest.mark.parametrize(
+    ("language", "words"), [("es", "No se entiende esta petición."), ("en", "cannot be understood")]
+)
+def test_a_foreign_host_is_refused_in_the_language_of_whoever_asks(client: Client, language: str, words: str) -> None:
+    headers = {"Host": "evil.example.com", "Accept-Language": language}
+    assert words in refused(client.get("/api/v1/users/me/", headers=headers), 400, "parse_error")["detail"]
+    page = client.get("/reset-password", headers={**headers, "Accept": "text/html"})
+    assert (page.status_code, words in page.content.decode()) == (400, True)
+
+
 def test_people_get_a_page_where_programs_get_a_document(client: Client) -> None:
     page = client.get("/nowhere", headers={"Accept": "text/html,application/xhtml+xml", "Accept-Language": "en"})
     assert page.status_code == 404
