@@ -5,6 +5,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from accounts import audit, authority, roles
 from accounts.errors import Conflict, InvalidInput, NotFound, PermissionDenied
@@ -59,10 +60,10 @@ def delete(role: Role, *, actor: User | None) -> None:
 def ensure_builtin(role_model: type[Role] = Role) -> None:
     """Makes the built-in roles, and gives the admin's every permission there is by now."""
     role_model.objects.get_or_create(
-        name=roles.USER, defaults={"is_builtin": True, "description": "Everybody who registers."}
+        name=roles.USER, defaults={"is_builtin": True, "description": gettext_noop("Everybody who registers.")}
     )
     admin, _is_new = role_model.objects.get_or_create(
-        name=roles.ADMIN, defaults={"is_builtin": True, "description": "May do everything."}
+        name=roles.ADMIN, defaults={"is_builtin": True, "description": gettext_noop("May do everything.")}
     )
     others = role_model.objects.exclude(pk=admin.pk).values_list("permissions", flat=True)
     known = set(roles.PERMISSIONS).union(*others)

@@ -33,7 +33,7 @@ FRAMED = {
 }
 FIELDS = (
     *("id", "kind", "user", "email", "language", "queue", "data", "created_at"),
-    *("state", "attempts", "next_attempt_at", "lease_until", "sent_at", "last_error"),
+    *("state", "attempts", "next_attempt_at", "lease_until", "sent_at", "reason"),
 )
 SETTLED = {
     State.SENDING: gettext_lazy("It is being sent now."),
@@ -118,7 +118,7 @@ class KindFilter(admin.SimpleListFilter):
 @admin.register(OutboxMail)
 class OutboxMailAdmin(PanelModelAdmin):
     needs: ClassVar[dict[str, str]] = {"view": "mails.view"}
-    list_display = ("created", "what", "email", "how_it_went", "tries", "next_try", "last_error")
+    list_display = ("created", "what", "email", "how_it_went", "tries", "next_try", "reason")
     list_display_links = None
     list_filter = (StateFilter, DayFilter, KindFilter, "queue")
     search_fields = ("email_key",)
@@ -145,6 +145,10 @@ class OutboxMailAdmin(PanelModelAdmin):
     @admin.display(description=gettext_lazy("next try"))
     def next_try(self, mail: OutboxMail) -> str:
         return words.moment(mail.next_attempt_at) if mail.state == State.OWED else words.NOTHING
+
+    @admin.display(description=gettext_lazy("last error"))
+    def reason(self, mail: OutboxMail) -> str:
+        return panel.reason(mail) or words.NOTHING
 
     @admin.action(description=RETRY.label, permissions=["settle"])
     def retry(self, request: HttpRequest, chosen: QuerySet[OutboxMail]) -> HttpResponse | None:
@@ -182,6 +186,7 @@ class OutboxMailAdmin(PanelModelAdmin):
             "title": panel.kind(mail),
             "subtitle": None,
             "badge": panel.state(mail),
+            "reason": panel.reason(mail),
             "content": mails.preview(mail),
             "deeds": [deed for deed in offered if not deed.obstacle(mail)],
         }
@@ -226,7 +231,7 @@ def _question(deed: Deed, found: list[OutboxMail]) -> confirmation.Question:
 
 
 def _cells(mail: OutboxMail) -> list[object]:
-    return [panel.kind(mail), mail.email, panel.state(mail), mail.last_error]
+    return [panel.kind(mail), mail.email, panel.state(mail), panel.reason(mail)]
 
 
 def _named(term: str) -> Q:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.db import Error, close_old_connections
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts.addresses import deliverable
 from notifications import mail_server, mails, metrics, outbox
@@ -73,7 +74,7 @@ def _require_time(mail: OutboxMail) -> None:
     """Whoever takes the mail over must not meet us: while we waited for the database, our lease ran. Raises NotSent."""
     needed = timedelta(seconds=mail_server.CONVERSATION_SECONDS) + SETTLING
     if mail.lease_until is None or mail.lease_until - timezone.now() < needed:
-        raise mail_server.NotSent("The database kept us waiting for too long.")
+        raise mail_server.NotSent(gettext_noop("The database kept us waiting for too long."))
 
 
 def _settle_sent(mail: OutboxMail) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop
 
 from accounts import audit
 from accounts.models import User
@@ -23,7 +24,7 @@ def send_again(mails: QuerySet[OutboxMail], *, actor: User | None) -> int:
 
 def cancel(mails: QuerySet[OutboxMail], *, actor: User | None) -> int:
     """Owes those no more that were not sent yet; returns how many."""
-    reason = "An administrator cancelled it." if actor else "An operator cancelled it."
+    reason = gettext_noop("An administrator cancelled it.") if actor else gettext_noop("An operator cancelled it.")
     return _each(mails, lambda mail: outbox.cancel(mail, reason), "mail:cancelled", actor)
 
 

@@ -15,6 +15,7 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from accounts import tokens
 from accounts.models import User
@@ -29,27 +30,27 @@ BLANK = "…"
 
 
 class NotWanted(Exception):
-    """There is nobody who is to get this mail any more; the text says why."""
+    """There is nobody who is to get this mail any more; the text says why, in English: it is translated when shown."""
 
 
 def _moved(user: User, mail: OutboxMail) -> str:
-    return "" if user.email_key == mail.email_key else "They have another address now."
+    return "" if user.email_key == mail.email_key else gettext_noop("They have another address now.")
 
 
 def _confirmed(user: User, mail: OutboxMail) -> str:
-    return "The address is confirmed." if user.email_verified else ""
+    return gettext_noop("The address is confirmed.") if user.email_verified else ""
 
 
 def _accepted(user: User, mail: OutboxMail) -> str:
-    return "They accepted already." if user.has_usable_password() else _uninvited(user, mail)
+    return gettext_noop("They accepted already.") if user.has_usable_password() else _uninvited(user, mail)
 
 
 def _uninvited(user: User, mail: OutboxMail) -> str:
-    return "Their invitation was revoked." if user.is_uninvited else _moved(user, mail)
+    return gettext_noop("Their invitation was revoked.") if user.is_uninvited else _moved(user, mail)
 
 
 def _theirs(user: User, mail: OutboxMail) -> str:
-    return "The address is theirs already." if user.email == mail.email else ""
+    return gettext_noop("The address is theirs already.") if user.email == mail.email else ""
 
 
 def _nothing(user: User, mail: OutboxMail) -> str:
@@ -163,9 +164,9 @@ def _reader(mail: OutboxMail) -> User:
     kind = KINDS[mail.kind]
     user = mail.user or User.objects.with_address(mail.email)
     if user is None:
-        raise NotWanted("Nobody has this address.")
+        raise NotWanted(gettext_noop("Nobody has this address."))
     if not user.is_active and not kind.is_notice:
-        raise NotWanted("The user is suspended.")
+        raise NotWanted(gettext_noop("The user is suspended."))
     if objection := kind.objection(user, mail):
         raise NotWanted(objection)
     return user
@@ -183,11 +184,11 @@ def _mint(mail: OutboxMail, user: User) -> str:
         try:
             secret = tokens.issue(user, purpose, request=mail.pk, email=mail.email)
         except tokens.Superseded as fault:
-            raise NotWanted("A newer one was asked for, or its link was used.") from fault
+            raise NotWanted(gettext_noop("A newer one was asked for, or its link was used.")) from fault
         except User.DoesNotExist as fault:
-            raise NotWanted("The user was deleted.") from fault
+            raise NotWanted(gettext_noop("The user was deleted.")) from fault
         if not OutboxMail.objects.held(mail).exists():
-            raise NotWanted("It was cancelled meanwhile.")
+            raise NotWanted(gettext_noop("It was cancelled meanwhile."))
     return secret
 
 

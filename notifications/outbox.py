@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F, Min, Q, QuerySet
 from django.utils import timezone
-from django.utils.translation import get_language, get_supported_language_variant
+from django.utils.translation import get_language, get_supported_language_variant, gettext_noop
 
 from accounts.addresses import canonical_email
 from accounts.models import User
@@ -85,7 +85,9 @@ def claim(mail_id: UUID) -> OutboxMail | None:
     if taken.update(state=State.SENDING, attempts=F("attempts") + 1, lease_until=lease):
         return OutboxMail.objects.select_related("user").filter(pk=mail_id, lease_until=lease).first()
     free.filter(attempts__gte=MAX_ATTEMPTS).update(
-        state=State.FAILED, lease_until=None, last_error="Whoever tried to send it stopped without a word."
+        state=State.FAILED,
+        lease_until=None,
+        last_error=gettext_noop("Whoever tried to send it stopped without a word."),
     )
     return None
 

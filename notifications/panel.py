@@ -29,6 +29,11 @@ def kind(mail: OutboxMail) -> str:
     return str(KINDS[mail.kind].label) if mail.kind in KINDS else mail.kind
 
 
+def reason(mail: OutboxMail) -> str:
+    """Why it did not go: ours in the language of the panel, a mail server's as it said it."""
+    return _(mail.last_error)
+
+
 def link(mail: OutboxMail) -> SafeString:
     page = reverse("admin:notifications_outboxmail_change", args=[mail.pk])
     return format_html('<a href="{}" title="{}">{}</a>', page, mail.kind, kind(mail))
@@ -54,7 +59,7 @@ def _of_user(request: HttpRequest, user: User) -> Section | None:
 
 
 def _row(mail: OutboxMail) -> list[object]:
-    return [words.moment(mail.created_at), link(mail), state(mail), mail.last_error]
+    return [words.moment(mail.created_at), link(mail), state(mail), reason(mail)]
 
 
 def _list(**query: str) -> str:

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts import signals, throttling
 from accounts.addresses import canonical_email
@@ -111,7 +112,9 @@ def _is_too_much(owed: Owed) -> bool:
 def _end_links(sender: object, user: User, old_email: str = "", **_: Any) -> None:
     """Mails that are still owed must not bring new links after the older ones were ended."""
     links = _theirs(user, old_email).filter(kind__in=WITH_LINK)
-    outbox.cancel(links, "A new password or address, a suspension or a revoked invitation ended its link.")
+    outbox.cancel(
+        links, gettext_noop("A new password or address, a suspension or a revoked invitation ended its link.")
+    )
 
 
 def _keep_in_mind(sender: object, user: User, old_email: str, **_: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import role_changes, roles
@@ -13,6 +14,11 @@ from accounts.admin.forms import UseCaseForm
 from accounts.models import Role
 
 OTHERS_HELP = _("Those of your own applications, such as billing.refund, one a line. They reach the access token.")
+
+
+def in_words(role: Role) -> str:
+    """The description of a role; what we wrote for a built-in one is translated."""
+    return gettext(role.description) if role.is_builtin else role.description
 
 
 class RoleForm(UseCaseForm):
@@ -27,9 +33,14 @@ class RoleForm(UseCaseForm):
         fields = ("name", "description")
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        held = options["instance"].permissions if options.get("instance") else []
+        role = options.get("instance") or Role()
+        held = role.permissions
         others = [name for name in held if name not in roles.PERMISSIONS]
-        initial = {"granted": [name for name in held if name in roles.PERMISSIONS], "others": "\n".join(others)}
+        initial = {
+            "description": in_words(role),
+            "granted": [name for name in held if name in roles.PERMISSIONS],
+            "others": "\n".join(others),
+        }
         options["initial"] = initial | (options.get("initial") or {})
         super().__init__(*args, **options)
         if isinstance(granted := self.fields.get("granted"), forms.MultipleChoiceField):
@@ -58,8 +69,12 @@ class RoleAdmin(PanelModelAdmin):
         ("add", "change", "delete"), "roles.change"
     )
     form = RoleForm
-    list_display = ("name", "description", "granted_permissions", "is_builtin")
+    list_display = ("name", "described", "granted_permissions", "is_builtin")
     ordering = ("name",)
+
+    @admin.display(description=_("description"))
+    def described(self, role: Role) -> str:
+        return in_words(role)
 
     @admin.display(description=_("permissions"))
     def granted_permissions(self, role: Role) -> str:
@@ -68,11 +83,11 @@ class RoleAdmin(PanelModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
         if self.has_change_permission(request, obj):
             return ["name", "description", "granted", "others"]
-        return ["name", "description", "granted_permissions"]
+        return ["name", "described", "granted_permissions"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> list[str]:
         if not self.has_change_permission(request, obj):
-            return ["granted_permissions"]
+            return ["described", "granted_permissions"]
         return ["name"] if obj and obj.is_builtin else []
 
     def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:

@@ -113,6 +113,25 @@ def test_a_role_that_holds_more_is_shown_and_not_changed(keeper: User, support: 
     assert support.permissions == before
 
 
+def test_what_we_say_of_a_built_in_role_is_translated_and_stored_in_english(
+    root: User, support: Role, panel_of: Panel
+) -> None:
+    user = Role.objects.get(name=roles.USER)
+    client = panel_of(root)
+    spanish = {"Accept-Language": "es"}
+    listed = client.get(reverse("admin:accounts_role_changelist"), headers=spanish).content.decode()
+    assert "Puede hacerlo todo." in listed
+    assert "Todos los que se registran." in listed
+    assert (
+        "Puede hacerlo todo." in client.get(page(Role.objects.get(name=roles.ADMIN)), headers=spanish).content.decode()
+    )
+    form = {"description": "Todos los que se registran.", "others": "blog.read"}
+    assert form["description"] in client.get(page(user), headers=spanish).content.decode()
+    client.post(page(user), filled(user, **form), headers=spanish)
+    user.refresh_from_db()
+    assert (user.description, user.permissions) == ("Everybody who registers.", ["blog.read"])
+
+
 @pytest.mark.parametrize("name", [roles.ADMIN, roles.USER])
 def test_a_built_in_role_stays(root: User, panel_of: Panel, name: str) -> None:
     role = Role.objects.get(name=name)

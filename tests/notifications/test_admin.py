@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import AuditEvent, OneTimeToken, Role, User
-from notifications import outbox
+from notifications import delivery, interventions, outbox
 from notifications.models import OutboxMail, State
 
 Owe = Callable[..., OutboxMail]
@@ -89,6 +89,27 @@ def test_who_may_see_mails_sees_how_each_went(manages: Client, owe: Owe, languag
         for text in ("ana@example.com", "550 no such user", *words):
             assert text in page, address
         assert 'name="_save"' not in page
+
+
+def test_why_a_mail_did_not_go_is_said_in_the_language_of_who_looks(manages: Client, owe: Owe, root: User) -> None:
+    nobodys = owe(email="nobody@example.com")
+    delivery.deliver(nobodys.pk)
+    cancelled = owe(email=root.email)
+    interventions.cancel(OutboxMail.objects.filter(pk=cancelled.pk), actor=root)
+    spanish = {"Accept-Language": "es"}
+    for mail, stored, shown in (
+        (nobodys, "Nobody has this address.", "Nadie tiene esta dirección."),
+        (cancelled, "An administrator cancelled it.", "Lo canceló un administrador."),
+    ):
+        mail.refresh_from_db()
+        assert mail.last_error == stored
+        for address in (LIST, page_of(mail)):
+            page = manages.get(address, headers=spanish).content.decode()
+            assert (shown in page, stored in page) == (True, False), address
+    overseer = Client()
+    overseer.force_login(root)
+    user_page = overseer.get(reverse("admin:accounts_user_change", args=[root.pk]), headers=spanish).content.decode()
+    assert "Lo canceló un administrador." in user_page
 
 
 @pytest.mark.parametrize("by", ["address", "address in capitals", "id", "user's id"])
