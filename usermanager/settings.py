@@ -187,12 +187,17 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (
     f"{'__Host-' if IS_HTTPS else ''}{name}" for name in ("sessionid", "csrftoken")
 )
-# Of the admin panel, and no more than a pointer to a session of ours, which ends it: nothing is left of who leaves.
+# Of the admin panel, and little more than a pointer to a session of ours, which ends it: nothing is left of who leaves.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SESSION_SAVE_EVERY_REQUEST = False
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie of its own has no prefix
 CSRF_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_NAME = f"{'__Secure-' if IS_HTTPS else ''}language"
+LANGUAGE_COOKIE_PATH = "/admin/"  # the API and the pages ask Accept-Language alone
+LANGUAGE_COOKIE_AGE = 365 * 24 * 60 * 60
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 CSRF_TRUSTED_ORIGINS = ["://".join(urlsplit(PUBLIC_URL)[:2])]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if IS_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS and TRUSTED_PROXIES else None

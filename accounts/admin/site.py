@@ -8,7 +8,9 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import path
 from django.utils.translation import gettext_lazy as _
+from django.views.i18n import set_language
 
 from accounts.admin import overview, signing_in
 
@@ -44,8 +46,12 @@ class Panel(admin.AdminSite):
         return found
 
     def get_urls(self) -> list[Any]:
-        """Without "view on site": nothing here has a page elsewhere, and it fails on what is no id."""
-        return [one for one in super().get_urls() if getattr(one, "name", None) != "view_on_site"]
+        """With the choice of a language, also for who is not signed in, which a cookie remembers.
+
+        Without "view on site": nothing here has a page elsewhere, and it fails on what is no id.
+        """
+        theirs = [one for one in super().get_urls() if getattr(one, "name", None) != "view_on_site"]
+        return [path("language/", set_language, name="language"), *theirs]
 
     def has_permission(self, request: HttpRequest) -> bool:
         """For people whose role permits something, as long as the session stands that they opened by signing in."""

@@ -57,6 +57,31 @@ def test_root_sees_every_page_in_both_languages(
         assert word in answer.content.decode(), address
 
 
+def test_a_button_in_the_header_chooses_the_language_of_the_panel_alone(root: User, panel_of: Panel) -> None:
+    for client in (panel_of(root), Client()):
+        home = client.get("/admin/", follow=True, headers={"Accept-Language": "en"})
+        here = home.request["PATH_INFO"]
+        assert re.search(
+            r'action="/admin/language/".*?name="next" value="/admin/.*?value="es" lang="es">Español<',
+            home.content.decode(),
+            re.DOTALL,
+        )
+        answer = client.post("/admin/language/", {"language": "es", "next": here}, headers={"Accept-Language": "en"})
+        assert answer["Location"] == here
+        cookie = answer.cookies["language"]
+        assert (cookie["path"], cookie["httponly"], cookie["samesite"]) == ("/admin/", True, "Lax")
+        page = client.get(here, headers={"Accept-Language": "en"}).content.decode()
+        assert ("Contraseña" in page or "Cerrar sesión" in page, 'value="en" lang="en">English<' in page) == (
+            True,
+            True,
+        )
+
+
+def test_choosing_a_language_leads_to_no_other_site(root: User, panel_of: Panel) -> None:
+    answer = panel_of(root).post("/admin/language/", {"language": "es", "next": "https://evil.example.com/"})
+    assert answer["Location"] == "/"
+
+
 def test_each_page_wants_its_own_permission(
     person: Callable[..., User], role: Callable[..., Role], panel_of: Panel, pages: dict[str, str]
 ) -> None:

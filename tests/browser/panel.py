@@ -33,7 +33,7 @@ class Panel:
         self.open("/admin/")
         self.page.fill("#id_username", ADMIN)
         self.page.fill("#id_password", PASSWORD)
-        self.page.click("[type=submit]")
+        self.page.click("#login-form [type=submit]")
         self.page.wait_for_url("**/admin/")
 
     def search(self, term: str) -> Response:

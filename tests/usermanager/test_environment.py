@@ -279,6 +279,8 @@ def test_behind_https_cookies_are_of_this_host_alone_and_never_go_in_clear(setti
         assert settings[f"{cookie}_COOKIE_NAME"].startswith("__Host-")
         assert settings[f"{cookie}_COOKIE_SECURE"] is True
     assert settings["CSRF_COOKIE_HTTPONLY"] is True
+    assert settings["LANGUAGE_COOKIE_NAME"].startswith("__Secure-")
+    assert settings["LANGUAGE_COOKIE_SECURE"] is True
     assert settings["SECURE_HSTS_SECONDS"] >= 365 * 24 * 60 * 60
     assert settings["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
 
