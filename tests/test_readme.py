@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
 from tests.usermanager.processes import PROJECT, clean_environment, free_port, running
 
@@ -70,6 +71,33 @@ def test_every_variable_is_explained(page: str) -> None:
     explained = set(re.findall(r"\b[A-Z_]{4,}\b", (PROJECT / page).read_text()))
     assert read
     assert not read - explained
+
+
+def test_every_command_is_explained() -> None:
+    [table] = re.findall(r"\n\| command \|.*?\n\n", README, re.DOTALL)
+    for path in PROJECT.glob("*/management/commands/[a-z]*.py"):
+        actions = re.findall(r'add_action\(\s*self\.\w+,\s*"([\w-]+)"', path.read_text())
+        [row] = re.findall(rf"^\|[^|]*`{path.stem}\b[^|]*\|", table, re.MULTILINE)
+        assert not set(actions) - set(re.findall(r"[\w-]+", row)), row
+
+
+@pytest.mark.skipif(not BASH, reason="docker-compose.yml is filled in by bash here: install it")
+@pytest.mark.parametrize(
+    ("chosen", "url"),
+    [
+        ({}, "http://localhost:8000"),
+        ({"PORT": "9000"}, "http://localhost:9000"),
+        ({"PORT": "9000", "PUBLIC_URL": "https://id.example.com"}, "https://id.example.com"),
+    ],
+)
+def test_containers_are_linked_to_at_the_port_that_they_publish(chosen: dict[str, str], url: str) -> None:
+    written = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]["web"]["environment"][
+        "PUBLIC_URL"
+    ]
+    filled = subprocess.run(
+        [str(BASH), "-c", f'echo "{written}"'], env=chosen, capture_output=True, text=True, check=True
+    )
+    assert filled.stdout.strip() == url
 
 
 def test_every_page_that_is_linked_is_there() -> None:
