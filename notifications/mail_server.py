@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
@@ -35,7 +36,7 @@ def send(message: EmailMessage) -> None:
     try:
         backend = get_connection()
         if isinstance(backend, SMTPBackend):
-            _send_over_line(backend, message)
+            _send_over_line(message)
         else:
             backend.send_messages([message])
     except smtplib.SMTPException as fault:
@@ -52,11 +53,36 @@ def hang_up() -> None:
         line.hang_up()
 
 
+class _SMTP(smtplib.SMTP):
+    """Its socket is known before the server says its first word, and nobody waits for the last one."""
+
+    def _get_socket(self, *arguments: Any) -> socket.socket:
+        sock: socket.socket = super()._get_socket(*arguments)  # type: ignore[misc]
+        _thread.line.watch(sock)
+        return sock
+
+    def quit(self) -> tuple[int, bytes]:
+        self.putcmd("QUIT")
+        self.close()
+        return 221, b""
+
+
+class _SMTPOverTLS(smtplib.SMTP_SSL, _SMTP):
+    """The socket is known before it is encrypted, too."""
+
+
+class _Backend(SMTPBackend):
+    @property
+    def connection_class(self) -> type[_SMTP]:
+        return _SMTPOverTLS if self.use_ssl else _SMTP
+
+
 class Line:
     """A connection to an SMTP server, and the watcher that sees to its end."""
 
-    def __init__(self, backend: SMTPBackend) -> None:
-        self._backend = backend
+    def __init__(self) -> None:
+        self._backend = _Backend()
+        self._handle: socket.socket | None = None
         self._lock = threading.Lock()
         self._is_dead = threading.Event()
         self._is_talking = True
@@ -71,12 +97,16 @@ class Line:
             self._until = time.monotonic() + CONVERSATION_SECONDS
             return True
 
+    def watch(self, sock: socket.socket) -> None:
+        """Begins with a handle of our own, as encryption takes the socket and gives another one for it."""
+        self._handle = sock.dup()
+        threading.Thread(target=self._watch, daemon=True, name="mail-server-watcher").start()
+
     def send(self, message: EmailMessage) -> None:
         """Raises SMTPException or OSError. After anything but a refusal of this one mail the line is dead."""
         is_alive = False
         try:
-            if self._backend.open():
-                threading.Thread(target=self._watch, daemon=True, name="mail-server-watcher").start()
+            self._backend.open()
             if time.monotonic() > self._until:
                 raise TimeoutError("the mail server took too long to let us in")
             self._backend.send_messages([message])
@@ -92,6 +122,8 @@ class Line:
             self._is_dead.set()
         with suppress(smtplib.SMTPException, OSError):
             self._backend.close()
+        if self._handle:
+            self._handle.close()
 
     def _end(self, is_alive: bool) -> None:
         with self._lock:
@@ -112,11 +144,11 @@ class Line:
                 return 0 if self._is_dead.is_set() else left
             self._is_dead.set()
             is_talking = self._is_talking
-        with suppress(smtplib.SMTPException, OSError):
-            if not is_talking:
-                self._backend.close()
-            elif sock := self._socket():
-                sock.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer gets an error now
+        if not is_talking:
+            self.hang_up()
+        elif self._handle:
+            with suppress(OSError):
+                self._handle.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer gets an error now
         return 0
 
     def _socket(self) -> socket.socket | None:
@@ -128,7 +160,7 @@ class Line:
         return sock is None or bool(select.select([sock], [], [], 0)[0])
 
 
-def _send_over_line(backend: SMTPBackend, message: EmailMessage) -> None:
+def _send_over_line(message: EmailMessage) -> None:
     line: Line | None = getattr(_thread, "line", None)
     if line and line.begin():
         try:
@@ -139,7 +171,7 @@ def _send_over_line(backend: SMTPBackend, message: EmailMessage) -> None:
                 raise
     elif line:
         line.hang_up()
-    _thread.line = Line(backend)
+    _thread.line = Line()
     _thread.line.send(message)
 
 

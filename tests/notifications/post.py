@@ -15,9 +15,9 @@ HANG, CLOSE = "hang", "close"
 
 
 class Post:
-    """`answers` holds what is said to MAIL, RCPT or the end of DATA instead of "250 OK"; a HANG says nothing at all.
+    """`answers` holds what is said to MAIL, RCPT, the end of DATA or QUIT instead of all being well; a HANG is silence.
 
-    Each of the three takes it `delay_seconds`.
+    Each of them takes it `delay_seconds`.
     """
 
     def __init__(self) -> None:
@@ -74,6 +74,9 @@ class Post:
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         envelope.rcpt_tos.append(address)
         return await self._say("RCPT", server)
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:
+        return await self._say("QUIT", server, self.answers.get("QUIT", "221 Bye"))
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         mail = message_from_bytes(envelope.content, policy=policy.default)
