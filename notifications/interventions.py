@@ -12,7 +12,7 @@ from accounts.models import User
 from notifications import doorbell, outbox
 from notifications.models import OutboxMail
 
-AT_ONCE = 500  # in one transaction, which on SQLite keeps everybody else from writing
+AT_ONCE = 50  # in one transaction, which on SQLite keeps everybody else from writing
 
 
 def send_again(mails: QuerySet[OutboxMail], *, actor: User | None) -> int:
