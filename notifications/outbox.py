@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.translation import get_language, get_supported_language_variant, gettext_noop
 
@@ -124,9 +124,9 @@ def take_back(mails: list[Due]) -> None:
 
 
 def settle_sent(mail: OutboxMail) -> None:
-    """The mail server has it. That holds for one that was cancelled meanwhile, too."""
+    """The mail server has it. That holds for one that was cancelled meanwhile, or even owed anew, too."""
     mine = OutboxMail.objects.filter(pk=mail.pk, lease_until=mail.lease_until)
-    mine.filter(state__in=[State.SENDING, State.CANCELLED]).update(
+    mine.filter(state__in=[State.SENDING, State.CANCELLED, State.OWED]).update(
         state=State.SENT, sent_at=timezone.now(), lease_until=None, last_error=""
     )
 
@@ -155,13 +155,32 @@ def postpone(mail: OutboxMail, reason: str) -> None:
 
 
 def retry(mails: QuerySet[OutboxMail]) -> int:
-    """Owes those anew that failed, were cancelled or wait for their next try; returns how many."""
+    """Owes those anew that failed, were cancelled or wait for their next try; returns how many.
+
+    One that was cancelled in the hands of its sender is due when that one's lease has ended, and keeps the lease: two
+    senders must not meet, and the first may yet bring word that it was sent.
+    """
+    now = timezone.now()
+    is_leased = Q(lease_until__gt=now)
+    due_at = Case(
+        When(is_leased, state=State.CANCELLED, then=F("lease_until")),
+        When(is_leased, then=F("next_attempt_at")),
+        default=Value(now),
+    )
     again = _among(mails).filter(state__in=RETRIABLE)
-    return again.update(state=State.OWED, attempts=0, next_attempt_at=timezone.now(), lease_until=None)
+    return again.update(
+        state=State.OWED,
+        attempts=0,
+        next_attempt_at=due_at,
+        lease_until=Case(When(is_leased, then=F("lease_until"))),
+    )
 
 
 def cancel(mails: QuerySet[OutboxMail], reason: str) -> int:
-    """Owes those no more that were not sent yet; returns how many. One in the hands of its sender may still go out."""
+    """Owes those no more that were not sent yet; returns how many.
+
+    One in the hands of its sender may still go out, and stays the sender's until the lease ends.
+    """
     unsent = _among(mails).filter(state__in=UNSENT)
     return unsent.update(state=State.CANCELLED, last_error=reason[:ERROR_LENGTH])
 

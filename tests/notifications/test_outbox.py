@@ -171,6 +171,35 @@ def test_retry_owes_anew_all_but_what_was_sent_or_is_being_sent(owe: Owe) -> Non
     assert claim(failed).attempts == 1
 
 
+def test_what_is_cancelled_and_owed_anew_in_the_hands_of_its_sender_waits_for_the_lease(owe: Owe) -> None:
+    claimed = claim(owe())
+    mail = OutboxMail.objects.filter(pk=claimed.pk)
+    outbox.cancel(mail, "oops")
+    for _ in range(2):  # somebody may press the button twice
+        assert outbox.retry(mail) == 1
+        assert outbox.due(Queue.NOW, 10) == []
+        assert outbox.claim(claimed.pk) is None
+    pass_time(claimed, outbox.LEASE)
+    assert [due.id for due in outbox.due(Queue.NOW, 10)] == [claimed.pk]
+    assert claim(claimed).attempts == 1
+
+
+def test_what_its_first_sender_sent_is_not_sent_again_whatever_was_pressed_meanwhile(owe: Owe) -> None:
+    claimed = claim(owe())
+    mail = OutboxMail.objects.filter(pk=claimed.pk)
+    outbox.cancel(mail, "oops")
+    outbox.retry(mail)
+    outbox.settle_sent(claimed)
+    assert mail.get().state == State.SENT
+
+
+def test_what_the_broker_has_already_is_no_later_for_being_owed_anew(owe: Owe, settings: Settings) -> None:
+    settings.CELERY_BROKER_URL = "amqp://broker"
+    mail = owe()
+    assert outbox.retry(OutboxMail.objects.all()) == 1
+    assert outbox.claim(mail.pk)
+
+
 def test_cancelling_spares_what_was_sent(owe: Owe) -> None:
     sent, owed = owe(), owe()
     outbox.settle_sent(claim(sent))
