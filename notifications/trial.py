@@ -1,5 +1,6 @@
 """Sends one mail at once, and says in plain words what the settings lack if it does not go."""
 
+import re
 import smtplib
 import socket
 import ssl
@@ -8,11 +9,32 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 
 SUBJECT = "A test mail of UserManager"
+TAKEN = {
+    "smtp": "The mail was taken. If it does not come in, look at the spam folder, SPF, DKIM and DMARC.",
+    "mail_folder": "The mail is a file in {folder} and went no further: EMAIL_URL names no mail server.",
+    "console": "The mail is printed above and went no further: EMAIL_URL names no mail server.",
+}
 TEXT = "If you can read this, UserManager can send mails with the settings it has.\n"
 
-# The first kind that fits says what an operator can do; {words} are those of the server or of the fault.
+# What an operator can do about an answer of the server: the first pattern that fits, at whichever step it came, as its
+# code says more than the step.
+ANSWERS = (
+    (r"53[08] .*TLS", "{place} wants the connection encrypted: write smtp+tls:// (STARTTLS) in EMAIL_URL. {said}"),
+    (r"530 ", "{place} wants a login: write a user and a password in EMAIL_URL, smtp+tls://user:password@host. {said}"),
+    (r"53[458] ", "{place} refuses the user or the password in EMAIL_URL, or how they were given. {said}"),
+    (
+        r"5\d\d .*\brelay",
+        "{place} passes mails on only for those who log in: name a user in EMAIL_URL. {said}",
+    ),
+    (
+        r"4\d\d ",
+        "{place} takes no mail now: try again later; mails of the outbox do so by themselves. {said}",
+    ),
+)
+# About anything else, the first kind that fits; {words} are those of the server or of the fault.
 HINTS: tuple[tuple[type[Exception], str], ...] = (
     (smtplib.SMTPNotSupportedError, "{place} cannot do what EMAIL_URL asks for ({words}): try smtp+tls:// or smtp://."),
+    (smtplib.SMTPConnectError, "{place} lets nobody in: {words}"),
     (smtplib.SMTPAuthenticationError, "{place} refuses the user or the password in EMAIL_URL: {words}"),
     (smtplib.SMTPSenderRefused, "{place} refuses the sender {sender}: look at EMAIL_FROM. It said: {words}"),
     (smtplib.SMTPRecipientsRefused, "{place} refuses the address: {words}"),
@@ -32,30 +54,35 @@ class Failed(Exception):
     """The mail did not go; the text says why, and what to look at."""
 
 
-def send(address: str) -> None:
-    """Raises Failed."""
+def send(address: str) -> str:
+    """Returns where the mail went, in words. Raises Failed."""
     try:
         EmailMessage(SUBJECT, TEXT, to=[address], connection=get_connection()).send()
     except (smtplib.SMTPException, OSError) as fault:
         raise Failed(explain(fault)) from fault
+    return TAKEN.get(settings.EMAIL_BACKEND.split(".")[-2], TAKEN["smtp"]).format(folder=settings.EMAIL_FILE_PATH)
 
 
 def explain(fault: Exception) -> str:
     """What an operator can do about a fault of the mail server or on the way there."""
     if isinstance(fault, smtplib.SMTPServerDisconnected) and isinstance(fault.__context__, TimeoutError):
         fault = fault.__context__  # it was we who lost patience
-    hint = next(hint for kind, hint in HINTS if isinstance(fault, kind))
-    host, sender = settings.EMAIL_HOST, settings.DEFAULT_FROM_EMAIL
-    return hint.format(place=f"{host}:{settings.EMAIL_PORT}", host=host, sender=sender, words=_words(fault))
+    answer = _answer(fault)
+    by_answer = (hint for pattern, hint in ANSWERS if re.match(pattern, answer, re.IGNORECASE | re.DOTALL))
+    hint = next(by_answer, "") or next(hint for kind, hint in HINTS if isinstance(fault, kind))
+    host, words = settings.EMAIL_HOST, answer or str(fault)
+    place, sender = f"{host}:{settings.EMAIL_PORT}", settings.DEFAULT_FROM_EMAIL
+    return hint.format(place=place, host=host, sender=sender, words=words, said=f"It said: {words}")
 
 
-def _words(fault: Exception) -> str:
+def _answer(fault: Exception) -> str:
+    """What the server answered, with the code before it; nothing if the fault is no answer."""
+    code: int
+    text: bytes | str
     if isinstance(fault, smtplib.SMTPRecipientsRefused):
-        return _answer(*next(iter(fault.recipients.values())))
-    if isinstance(fault, smtplib.SMTPResponseException):
-        return _answer(fault.smtp_code, fault.smtp_error)
-    return str(fault)
-
-
-def _answer(code: int, text: bytes | str) -> str:
+        code, text = next(iter(fault.recipients.values()))
+    elif isinstance(fault, smtplib.SMTPResponseException):
+        code, text = fault.smtp_code, fault.smtp_error
+    else:
+        return ""
     return f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"

@@ -130,6 +130,13 @@ class TestTrial:
             ({"RCPT": "550 5.1.1 no such user"}, "refuses the address: 550 5.1.1 no such user"),
             ({"DATA": "554 5.7.1 spam"}, "refuses the mail: 554 5.7.1 spam"),
             ({"RCPT": CLOSE}, "hung up"),
+            ({"MAIL": "530 5.7.0 Must issue a STARTTLS command first"}, "write smtp+tls://"),
+            ({"MAIL": "530 5.7.0 Authentication required"}, "wants a login"),
+            ({"RCPT": "535 5.7.8 bad credentials"}, "the user or the password in EMAIL_URL"),
+            ({"MAIL": "421 4.7.0 too many connections"}, "try again later"),
+            ({"RCPT": "451 4.7.1 greylisted"}, "try again later"),
+            ({"RCPT": "554 5.7.1 <ana@example.com>: Relay access denied"}, "only for those who log in"),
+            ({"RCPT": "550 5.7.1 Relaying denied"}, "only for those who log in"),
         ],
     )
     def test_what_the_server_refuses_is_told(self, post: Post, answers: dict[str, str], says: str) -> None:
@@ -162,6 +169,22 @@ class TestTrial:
             settings.EMAIL_HOST, settings.EMAIL_PORT = silent.getsockname()
             settings.EMAIL_TIMEOUT = 0.2
             refuses("ana@example.com", "does not answer")
+
+    def test_where_mails_are_files_the_folder_is_told(
+        self, settings: Settings, tmp_path: Path, capsys: Capture
+    ) -> None:
+        settings.EMAIL_BACKEND = "notifications.mail_folder.EmailBackend"
+        settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
+        told = run(capsys, "test", "ana@example.com")
+        assert f"a file in {tmp_path / 'mail'}" in told
+        assert "EMAIL_URL names no mail server" in told
+        assert "spam" not in told
+
+    def test_where_mails_are_printed_that_is_told(self, settings: Settings, capsys: Capture) -> None:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+        told = run(capsys, "test", "ana@example.com")
+        assert "If you can read this" in told
+        assert told.endswith("EMAIL_URL names no mail server.\n")
 
     def test_a_folder_that_cannot_be_written(self, settings: Settings, tmp_path: Path) -> None:
         settings.EMAIL_BACKEND = "notifications.mail_folder.EmailBackend"

@@ -86,10 +86,9 @@ class Command(ActionsCommand):
 
     def test(self, *, address: str, **_options: Any) -> None:
         try:
-            trial.send(address)
+            self.stdout.write(trial.send(address))
         except trial.Failed as reason:
             raise CommandError(str(reason)) from reason
-        self.stdout.write("The mail was taken. If it does not come in, look at the spam folder, SPF, DKIM and DMARC.")
 
     def preview(self, *, kind: str, locale: str, is_html: bool, **_options: Any) -> None:
         for content in mails.previews(kind, locale):
