@@ -1,5 +1,7 @@
 """Which passwords are good enough: long, and not easy to guess for somebody who knows the person."""
 
+import time
+
 import pytest
 from django.utils import translation
 from pytest_django import Settings
@@ -84,3 +86,48 @@ def test_the_refusal_names_the_field_and_speaks_the_reader_s_language() -> None:
 )
 def test_any_text_at_all_can_be_judged(odd: str) -> None:
     assert fault(odd) == "password_too_weak"
+
+
+LOOK_ALIKES = "4@8({[<3691!|70$5+%2"  # each stands for a letter or two in zxcvbn's eyes
+
+
+@pytest.mark.parametrize(
+    "laborious",
+    [
+        (LOOK_ALIKES * 7)[:128],
+        (LOOK_ALIKES * 4)[:72],
+        LOOK_ALIKES,
+        "31415926535897932384626433832795028841971693993751058209749445923078164062862089" + "0123456789" * 4,
+        "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/" * 3,
+        "!@#$%^&*()_+1234567890-=" * 5,
+        "password" * 16,
+        "4a" * 64,
+        "8691|7+" * 18,
+        "1234567890!@" * 10,
+    ],
+)
+def test_no_text_takes_long_to_judge(laborious: str) -> None:
+    words = " ".join("a" * length for length in range(1, 16))  # found everywhere in it
+    for name in (laborious, words):
+        began = time.thread_time()
+        fault(laborious, User(email=f"{'a' * 40}@example.com", full_name=name))
+        assert time.thread_time() - began < 0.25  # it is 50 ms on a quiet machine, and was 2 s
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "correct horse battery staple" * 4,
+        "1234567890 correct horse battery staple",
+        f"{LOOK_ALIKES} correct horse battery staple",
+        "c0rr3ct h0r$3 b@773ry $7@p1e [<({ ! | 6 9 2 8",
+        "7Kx!2$mQ9[vT@4zL<8pR(6wN|3",
+    ],
+)
+def test_what_is_long_and_hard_to_guess_will_do_with_any_signs_in_it(good: str) -> None:
+    assert fault(good) is None
+
+
+@pytest.mark.parametrize("weak", ["1234567890" * 12, "!@#$%^&*()" * 12, "P@$$w0rd1!" * 12, "4@4@4@4@" * 16])
+def test_signs_and_length_alone_make_nothing_strong(weak: str) -> None:
+    assert fault(weak) == "password_too_weak"
