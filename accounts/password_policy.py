@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from threading import Lock
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
@@ -17,6 +18,8 @@ MAX_LENGTH = 128  # NIST SP 800-63B-4, section 3.1.1.2, asks for 64 at least
 JUDGED_LENGTH = 72  # zxcvbn raises above, and what is that long and weak repeats itself within
 JUDGED_WORK = 4 * JUDGED_LENGTH**2  # readings times length squared: what zxcvbn does within some 40 ms
 ENOUGH = 3  # of 0 to 4: "safely unguessable: moderate protection from offline slow-hash scenario"
+
+_one_at_a_time = Lock()  # zxcvbn keeps the person's words where the next call finds them
 
 
 class LengthValidator:
@@ -48,7 +51,9 @@ class StrengthValidator:
     def validate(self, password: str, user: object = None) -> None:
         words = [str(getattr(user, name, "")) for name in ("email", "full_name")]
         parts = [part for word in words for part in word.replace("@", " ").replace(".", " ").split()]
-        if zxcvbn(_beginning(password), user_inputs=[*words, *parts])["score"] < ENOUGH:
+        with _one_at_a_time:
+            judgement = zxcvbn(_beginning(password), user_inputs=[*words, *parts])
+        if judgement["score"] < ENOUGH:
             raise ValidationError(self.get_help_text(), code="password_too_weak")
 
     def get_help_text(self) -> str:

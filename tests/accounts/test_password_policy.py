@@ -1,6 +1,11 @@
 """Which passwords are good enough: long, and not easy to guess for somebody who knows the person."""
 
+import random
+import string
+import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.utils import translation
@@ -131,3 +136,20 @@ def test_what_is_long_and_hard_to_guess_will_do_with_any_signs_in_it(good: str) 
 @pytest.mark.parametrize("weak", ["1234567890" * 12, "!@#$%^&*()" * 12, "P@$$w0rd1!" * 12, "4@4@4@4@" * 16])
 def test_signs_and_length_alone_make_nothing_strong(weak: str) -> None:
     assert fault(weak) == "password_too_weak"
+
+
+@pytest.fixture
+def _hasty_threads() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("_hasty_threads")
+def test_two_at_a_time_are_each_judged_by_their_own_words() -> None:
+    names = [random.Random(number).sample(string.ascii_lowercase * 2, 50) for number in range(4)]
+    people = [User(full_name="".join(name)) for name in names] * 20
+    with ThreadPoolExecutor(4) as pool:
+        faults = list(pool.map(lambda person: fault(person.full_name, person), people))
+    assert set(faults) == {"password_too_weak"}
