@@ -28,7 +28,7 @@ def request(user: User, new_email: str, current_password: str) -> None:
     with transaction.atomic():
         credentials.hold(user)
         audit.record("email:change_requested", user, actor=user)
-        if throttling.may_mail(new_email):
+        if throttling.may_mail(new_email, "change"):
             email_change_requested.send(sender=User, user=user, new_email=new_email, is_taken=is_taken)
 
 

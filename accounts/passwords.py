@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts import audit, credentials, hashers, password_policy, throttling, tokens
+from accounts.addresses import canonical_email
 from accounts.models import Session, User
 from accounts.signals import password_reset_requested
 from accounts.tokens import Purpose
@@ -12,8 +13,9 @@ from accounts.tokens import Purpose
 def request_reset(email: str) -> None:
     """Owes a reset link to whoever has this address, if anybody has. Raises Throttled."""
     throttling.take([throttling.client_try("mail-ip", settings.RATE_MAIL_IP)])
+    readers = User.objects.filter(email_key=canonical_email(email), is_active=True)
     with transaction.atomic():
-        if throttling.may_mail(email):
+        if throttling.may_mail(email, "reset", is_wanted=readers.exists()):
             password_reset_requested.send(sender=User, email=email)
 
 

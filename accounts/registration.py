@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts import audit, hashers, password_policy, roles, throttling, tokens
+from accounts.addresses import canonical_email
 from accounts.errors import AddressTaken, InvalidToken, RegistrationClosed
 from accounts.models import Role, User
 from accounts.signals import email_verification_requested, registration_repeated, user_registered
@@ -49,15 +50,16 @@ def _create(user: User) -> bool:
 @transaction.atomic
 def _tell_owner(email: str) -> None:
     """Who owns the address learns of the try, where the one who tried learns nothing."""
-    if settings.EMAIL_VERIFICATION == "required" and throttling.may_mail(email):
+    if settings.EMAIL_VERIFICATION == "required" and throttling.may_mail(email, "registration"):
         registration_repeated.send(sender=User, email=email)
 
 
 def request_verification(email: str) -> None:
     """Owes a new confirmation link to whoever has this address, if anybody has. Raises Throttled."""
     throttling.take([throttling.client_try("mail-ip", settings.RATE_MAIL_IP)])
+    unconfirmed = User.objects.filter(email_key=canonical_email(email), is_active=True, email_verified=False)
     with transaction.atomic():
-        if throttling.may_mail(email):
+        if throttling.may_mail(email, "verification", is_wanted=unconfirmed.exists()):
             email_verification_requested.send(sender=User, email=email)
 
 

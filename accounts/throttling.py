@@ -22,6 +22,13 @@ from accounts.quotas import Quota, Rate
 IPV6_PREFIX = 64  # what one customer is given, and can make addresses from at will
 
 
+class Once(NamedTuple):
+    """The rate of what may be once within a period."""
+
+    period: timedelta
+    limit: int = 1
+
+
 class Try(NamedTuple):
     """What is counted: a value within the scope of a limit.
 
@@ -113,19 +120,27 @@ def client_try(scope: str, rate: Rate) -> Try:
     return Try(scope, network(origin.current.get().ip), rate)
 
 
-def may_mail(email: str) -> bool:
-    """Whether a mailbox may be sent one more mail that anybody can ask for; counts it."""
-    return is_allowed(_mailbox_try("mail", email))
+def may_mail(email: str, kind: str, *, is_wanted: bool = True) -> bool:
+    """Whether a mailbox may be sent one more mail of a kind that anybody can ask for; counts it.
+
+    The first of a kind is sent in any case: no other mails hold up somebody's reset, and who gets no further one has a
+    link that works. What will not be sent as it is not wanted is counted apart, for the same work.
+    """
+    if not settings.RATE_LIMITS:
+        return True
+    key = canonical_email(email)
+    one = _mailbox_try("mail", key if is_wanted else f"unwanted {key}")
+    is_first = _count(one._replace(scope=f"mail-{kind}", rate=Once(settings.RATE_MAIL.period), is_told=False))
+    return is_allowed(one) or is_first
 
 
 def may_tell(email: str) -> bool:
     """The same for what nobody asked for, counted apart: forgotten passwords must not use up the welcome."""
-    return is_allowed(_mailbox_try("told", email))
+    return is_allowed(_mailbox_try("told", canonical_email(email)))
 
 
-def _mailbox_try(scope: str, email: str) -> Try:
+def _mailbox_try(scope: str, key: str) -> Try:
     """Looks for whoever has the mailbox with each try, so that all addresses take as long."""
-    key = canonical_email(email)
     user_id = User.objects.filter(email_key=key).values_list("pk", flat=True).first()
     return Try(scope, key, settings.RATE_MAIL, user_id=user_id)
 

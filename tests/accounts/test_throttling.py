@@ -131,10 +131,25 @@ def test_windows_that_are_over_are_pruned(clock: list[int]) -> None:
 
 def test_a_mailbox_gets_so_many_mails_in_whatever_spelling(settings: Settings) -> None:
     settings.RATE_MAIL = Rate(2)
-    assert throttling.may_mail("ana@bücher.example")
-    assert throttling.may_mail("ANA@xn--bcher-kva.example")
-    assert not throttling.may_mail("Ana@Bücher.Example")
-    assert throttling.may_mail("bruno@bücher.example")
+    assert throttling.may_mail("ana@bücher.example", "reset")
+    assert throttling.may_mail("ANA@xn--bcher-kva.example", "reset")
+    assert not throttling.may_mail("Ana@Bücher.Example", "reset")
+    assert throttling.may_mail("bruno@bücher.example", "reset")
+
+
+def test_the_first_of_a_kind_is_held_up_by_no_other_mails(settings: Settings, clock: list[int]) -> None:
+    settings.RATE_MAIL = Rate(2)
+    for kind, allowed in [("registration", [True, True, False]), ("reset", [True, False])]:
+        assert [throttling.may_mail("ana@example.com", kind) for _each in allowed] == allowed
+    clock[0] += 60_001
+    assert [throttling.may_mail("ana@example.com", "reset") for _number in range(3)] == [True, True, False]
+
+
+def test_what_is_not_wanted_uses_nothing_up_and_has_its_own_end(settings: Settings) -> None:
+    settings.RATE_MAIL = Rate(2)
+    unwanted = [throttling.may_mail("ana@example.com", "reset", is_wanted=False) for _number in range(3)]
+    wanted = [throttling.may_mail("ana@example.com", "reset") for _number in range(3)]
+    assert unwanted == wanted == [True, True, False]
 
 
 def test_a_one_time_token_counts_unless_it_is_one(settings: Settings) -> None:

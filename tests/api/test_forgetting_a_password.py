@@ -85,6 +85,21 @@ def test_a_mailbox_gets_so_many_and_nobody_is_told(stranger: APIClient, ana: Use
     assert owed() == [("password_reset", "ana@example.com")] * 2 + [("password_reset", "nobody@example.com")]
 
 
+@pytest.mark.parametrize("mode", ["optional", "required"])
+def test_nobody_uses_up_the_links_of_another(stranger: APIClient, ana: User, settings: Settings, mode: str) -> None:
+    settings.RATE_LIMITS, settings.RATE_MAIL, settings.EMAIL_VERIFICATION = True, rate("2/1h"), mode
+    for _number in range(3):
+        post(stranger, "auth/email/verify/resend/", email=ana.email)  # sends her nothing
+    resets = [("password_reset", ana.email)] * 2
+    if mode == "required":
+        resets.pop()
+        for _number in range(3):
+            post(stranger, "auth/register/", email=ana.email, password=OTHER_PASSWORD)
+    assert {ask(stranger).status_code for _number in range(3)} == {202}
+    assert owed()[-len(resets) :] == resets
+    assert len(owed()) == (4 if mode == "optional" else 5)
+
+
 def test_a_client_may_ask_so_often(stranger: APIClient, ana: User, settings: Settings) -> None:
     settings.RATE_LIMITS, settings.RATE_MAIL_IP = True, rate("2/1h")
     assert [ask(stranger, f"x{number}@example.com").status_code for number in range(2)] == [202, 202]
