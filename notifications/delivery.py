@@ -102,7 +102,7 @@ def message(mail: OutboxMail, content: mails.Content) -> EmailMultiAlternatives:
     built = EmailMultiAlternatives(
         content.subject,
         content.text,
-        to=[deliverable(mail.email)],
+        to=[deliverable(content.email)],
         headers={
             "Message-ID": f"<{mail.pk}@{_host()}>",
             "X-Entity-Ref-ID": str(mail.pk),

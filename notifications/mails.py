@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
 BLANK = "…"
+SAMPLE = "ana@example.com"
 
 
 class NotWanted(Exception):
@@ -76,9 +77,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Content:
+    """What a mail says, and the address that it goes to."""
+
     subject: str
     text: str
     html: str
+    email: str
 
 
 KINDS = {
@@ -110,9 +114,7 @@ def compose(mail: OutboxMail) -> Content:
     user = _reader(mail)
     data = mail.data | {"is_confirmed": user.email_verified}
     secret = _mint(mail, user) if _has_link(mail.kind, data) else ""
-    language = user.locale or mail.language
-    with translation.override(language):
-        return Content(*rendering.render(mail.kind, language, _context(mail.kind, mail.email, secret, data)))
+    return _content(mail.kind, user.locale or mail.language, _address(mail, user), secret, data)
 
 
 def preview(mail: OutboxMail) -> Content:
@@ -120,22 +122,25 @@ def preview(mail: OutboxMail) -> Content:
     user = mail.user or User.objects.with_address(mail.email)
     data = mail.data | {"is_confirmed": user is not None and user.email_verified}
     language = (user and user.locale) or mail.language
-    with translation.override(language):
-        secret = BLANK if _has_link(mail.kind, data) else ""
-        return Content(*rendering.render(mail.kind, language, _context(mail.kind, mail.email, secret, data)))
+    secret = BLANK if _has_link(mail.kind, data) else ""
+    return _content(mail.kind, language, _address(mail, user), secret, data)
 
 
 def previews(name: str, language: str) -> list[Content]:
     """The mail in each of its forms, made of samples and with the links' secrets blanked; nothing is written."""
-    with translation.override(language):
-        return [Content(*rendering.render(name, language, context)) for context in sample_contexts(name)]
+    return [
+        _content(name, language, SAMPLE, BLANK if _has_link(name, data) else "", data) for data in KINDS[name].samples
+    ]
 
 
 def sample_contexts(name: str) -> list[dict[str, Any]]:
     """What the templates could be given, once for each form that the mail has."""
-    return [
-        _context(name, "ana@example.com", BLANK if _has_link(name, data) else "", data) for data in KINDS[name].samples
-    ]
+    return [_context(name, SAMPLE, BLANK if _has_link(name, data) else "", data) for data in KINDS[name].samples]
+
+
+def _content(name: str, language: str, email: str, secret: str, data: dict[str, Any]) -> Content:
+    with translation.override(language):
+        return Content(*rendering.render(name, language, _context(name, email, secret, data)), email)
 
 
 def _context(name: str, email: str, secret: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -172,6 +177,14 @@ def _reader(mail: OutboxMail) -> User:
     return user
 
 
+def _address(mail: OutboxMail, user: User | None) -> str:
+    """Where the row names nobody, a stranger may have typed the address: only the user's own spelling is surely theirs.
+
+    Some servers tell Ana@ from ana@, and one of the two may be the stranger's.
+    """
+    return mail.email if mail.user_id or user is None else user.email
+
+
 def _mint(mail: OutboxMail, user: User) -> str:
     """A secret for the link. Raises NotWanted.
 
@@ -182,7 +195,7 @@ def _mint(mail: OutboxMail, user: User) -> str:
     assert purpose
     with transaction.atomic():
         try:
-            secret = tokens.issue(user, purpose, request=mail.pk, email=mail.email)
+            secret = tokens.issue(user, purpose, request=mail.pk, email=_address(mail, user))
         except tokens.Superseded as fault:
             raise NotWanted(gettext_noop("A newer one was asked for, or its link was used.")) from fault
         except User.DoesNotExist as fault:

@@ -56,6 +56,22 @@ def test_the_domain_is_sent_in_its_ascii_form_and_the_rest_as_written(
     assert post.one()["To"] == "Ana.B@xn--bcher-kva.example"
 
 
+@pytest.mark.parametrize("kind", ["password_reset", "verify_email", "already_registered"])
+def test_whoever_asks_decides_neither_the_spelling_nor_the_mailbox(
+    person: Callable[..., User], owe: Owe, post: Post, kind: str
+) -> None:
+    person("ana", email="Ana.B@bücher.example", email_verified=kind != "verify_email")
+    deliver(owe(kind, email="aNA.b@BÜCHER.example"))
+    mail = post.one()
+    assert mail["To"] == "Ana.B@xn--bcher-kva.example"
+    assert "aNA.b@" not in mail.as_string()
+
+
+def test_another_spelling_of_the_same_address_is_confirmed_in_that_spelling(ana: User, owe: Owe, post: Post) -> None:
+    deliver(owe("email_change", user=ana, email="Ana@example.com"))
+    assert post.one()["To"] == "Ana@example.com"
+
+
 def test_what_nobody_wants_is_cancelled_and_not_sent(owe: Owe, post: Post) -> None:
     settled = deliver(owe("password_reset"))
     assert (settled.state, settled.last_error) == (State.CANCELLED, "Nobody has this address.")
