@@ -109,7 +109,7 @@ def _tries(email: str, user: User | None) -> list[Try]:
     """
     account, user_id = _account(email), user.pk if user else None
     ip = origin.current.get().ip
-    client = throttling.network(ip)
+    client = origin.network(ip)
     tries = [
         Try("login", f"{account} {client}", settings.RATE_LOGIN, account, user_id),
         Try("login-ip", client, settings.RATE_LOGIN_IP),

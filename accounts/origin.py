@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 USER_AGENT_LENGTH = 256
+IPV6_PREFIX = 64  # what one customer is given, and can make addresses from at will
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,16 @@ def client_ip(request: HttpRequest) -> str | None:
         hops = [hop.strip() for hop in forwarded if hop.strip()] + hops
     believed = hops[-1 - settings.TRUSTED_PROXIES :]
     return _without_port(believed[0])
+
+
+def network(ip: str | None) -> str:
+    """What counts as one client: an IPv4 address, or the /64 of an IPv6 one."""
+    if ip is None:
+        return "unknown"
+    address = ip_address(ip)
+    if address.version == 4 or address.ipv4_mapped:
+        return str(getattr(address, "ipv4_mapped", None) or address)
+    return str(int(address) >> (128 - IPV6_PREFIX))
 
 
 def printable(text: str) -> str:

@@ -146,9 +146,12 @@ def prune() -> int:
 
 
 def has_got_in_from(user_id: UUID, ip: str | None) -> bool:
-    """Whether the user logged in from this address within the last 30 days."""
+    """Whether the user logged in from this address, or its network in IPv6, within the last 30 days."""
     recent = Session.objects.filter(user=user_id, created_at__gt=timezone.now() - TRUST_PERIOD)
-    return recent.filter(ip=ip).exists()
+    if recent.filter(ip=ip).exists():
+        return True
+    known = recent.order_by().values_list("ip", flat=True).distinct()
+    return origin.network(ip) in {origin.network(one) for one in known}
 
 
 def _advance(session: Session) -> bool:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import NamedTuple, NoReturn
 from uuid import UUID
 
@@ -18,8 +17,6 @@ from accounts.addresses import canonical_email
 from accounts.errors import AccountError, InvalidToken, Overloaded, Throttled
 from accounts.models import RateBucket, User
 from accounts.quotas import Quota, Rate
-
-IPV6_PREFIX = 64  # what one customer is given, and can make addresses from at will
 
 
 class Once(NamedTuple):
@@ -105,19 +102,9 @@ def forget_subject(subject: str) -> None:
     RateBucket.objects.filter(key__in=list(theirs.values_list("key", flat=True))).delete()
 
 
-def network(ip: str | None) -> str:
-    """What counts as one client: an IPv4 address, or the /64 of an IPv6 one."""
-    if ip is None:
-        return "unknown"
-    address = ip_address(ip)
-    if address.version == 4 or address.ipv4_mapped:
-        return str(getattr(address, "ipv4_mapped", None) or address)
-    return str(int(address) >> (128 - IPV6_PREFIX))
-
-
 def client_try(scope: str, rate: Rate) -> Try:
     """What counts against whoever sends the current request."""
-    return Try(scope, network(origin.current.get().ip), rate)
+    return Try(scope, origin.network(origin.current.get().ip), rate)
 
 
 def may_mail(email: str, kind: str, *, is_wanted: bool = True) -> bool:

@@ -350,6 +350,21 @@ def test_an_address_is_trusted_for_thirty_days_after_a_login(ana: User, bruno: U
     assert not sessions.has_got_in_from(ana.pk, "192.0.2.3")
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "is_known"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:9:9:9:9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_what_counts_as_one_client_is_known_as_one(ana: User, before: str, now: str, is_known: bool) -> None:
+    ana.sessions.create(ip=before, expires_at=timezone.now(), idle_expires_at=timezone.now())
+    assert sessions.has_got_in_from(ana.pk, now) is is_known
+
+
 def test_pruning_takes_what_ended_more_than_thirty_days_ago(ana: User) -> None:
     fresh, old = timezone.now() - timedelta(days=29), timezone.now() - timedelta(days=31)
     later = timezone.now() + timedelta(days=1)

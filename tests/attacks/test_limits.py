@@ -75,6 +75,15 @@ def test_nobody_locks_ana_out_of_where_she_was_before(guarded: Service, ana: Per
     assert guarded.send(login(ana.email, PASSWORD, **home)).status == 200
 
 
+def test_nobody_locks_ana_out_of_her_ipv6_network(guarded: Service, ana: Person) -> None:
+    home = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
+    verified(ana)
+    assert guarded.send(login(ana.email, PASSWORD, **from_ip(f"{home}::1"))).status == 200
+    guarded.at_once([login(ana.email, "wrong", **from_anywhere()) for _try in range(ACCOUNT_LIMIT + 1)])
+    assert guarded.send(login(ana.email, PASSWORD, **from_ip(f"{home}:9:9:9:9"))).status == 200
+    assert guarded.send(login(ana.email, PASSWORD, **from_anywhere())).code == "throttled"
+
+
 def test_an_unknown_account_is_limited_like_a_known_one(guarded: Service, ana: Person) -> None:
     for email in (ana.email, new_address("unknown")):
         spellings = [email, email.upper(), f"{email} ", email.title()]
