@@ -13,6 +13,7 @@ from kombu import Connection, Message, Queue
 from pytest_django import Settings
 
 from notifications import mail_server, outbox
+from notifications.doorbell import Doorbell
 from notifications.models import OutboxMail
 from tests.conftest import missing
 from tests.notifications.post import Post
@@ -112,3 +113,11 @@ def broker(settings: Settings) -> Iterator[Broker]:
 def data_dir(settings: Settings, tmp_path: Path) -> Path:
     settings.DATA_DIR = tmp_path
     return tmp_path
+
+
+@pytest.fixture
+def bell(data_dir: Path) -> Iterator[Doorbell]:
+    """The relay's end of the doorbell."""
+    bell = Doorbell()
+    yield bell
+    bell.close()

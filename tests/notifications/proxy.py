@@ -1,8 +1,9 @@
-"""A way to the broker that can be cut, or freeze as if the broker hung."""
+"""A way to the broker that can be long, be cut, or freeze as if the broker hung."""
 
 import select
 import socket
 import threading
+import time
 from contextlib import suppress
 
 
@@ -11,6 +12,7 @@ class Proxy:
 
     def __init__(self, host: str = "127.0.0.1", port: int = 5672) -> None:
         self.is_frozen = False
+        self.delay_seconds = 0.0
         self.connections = 0
         self._target = (host, port)
         self._ends: list[socket.socket] = []
@@ -43,6 +45,7 @@ class Proxy:
                 if ready is self._listener:
                     self._connect(peers)
                 elif ready in peers:
+                    time.sleep(self.delay_seconds)
                     _pass_on(ready, peers)
 
     def _connect(self, peers: dict[socket.socket, socket.socket]) -> None:
