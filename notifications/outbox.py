@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Count, F, Min, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.translation import get_language, get_supported_language_variant, gettext_noop
 
@@ -27,13 +27,6 @@ KEEP_FAILED = timedelta(days=90)
 UNSENT = (State.OWED, State.SENDING)
 RETRIABLE = (State.FAILED, State.CANCELLED, State.OWED)
 PRUNED_AT_ONCE = 500  # in one transaction, which on SQLite keeps everybody else from writing
-
-
-class Backlog(NamedTuple):
-    """How many mails there are of each state, and for how long the oldest of those that are not settled is owed."""
-
-    numbers: dict[str, int]
-    oldest: timedelta
 
 
 class Due(NamedTuple):
@@ -104,12 +97,17 @@ def due(queue: str, limit: int) -> list[Due]:
     return found + [Due(mail_id, is_overdue=lease is not None) for mail_id, lease in more]
 
 
-def backlog() -> Backlog:
-    """Read from an index alone."""
+def numbers() -> dict[str, int]:
+    """How many mails there are of each state. Counts no column, so that an index alone is read."""
     states = OutboxMail.objects.order_by().values_list("state")
-    oldest = OutboxMail.objects.filter(state__in=UNSENT).aggregate(at=Min("created_at"))["at"]
-    age = timezone.now() - oldest if oldest else timedelta()
-    return Backlog(dict.fromkeys(State.values, 0) | dict(states.annotate(Count("pk"))), age)
+    return dict.fromkeys(State.values, 0) | dict(states.annotate(number=Count("*")))
+
+
+def oldest_owed() -> timedelta:
+    """For how long the oldest mail that is not settled is owed: one entry of an index for each state."""
+    times = OutboxMail.objects.order_by("created_at").values_list("created_at", flat=True)
+    firsts = [times.filter(state=state).first() for state in UNSENT]
+    return max((timezone.now() - first for first in firsts if first), default=timedelta())
 
 
 @transaction.atomic

@@ -40,14 +40,14 @@ class OutboxCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            backlog = outbox.backlog()
+            numbers, oldest = outbox.numbers(), outbox.oldest_owed()
         except Error:
             return  # what the processes counted is shown all the same
         mails = GaugeMetricFamily("mails", "Mails in the outbox.", labels=["state"])
-        for state, number in backlog.numbers.items():
+        for state, number in numbers.items():
             mails.add_metric([state], number)
         yield mails
-        age = backlog.oldest.total_seconds()
+        age = oldest.total_seconds()
         yield GaugeMetricFamily("mails_oldest_owed_seconds", "Age of the oldest mail that is owed.", value=age)
 
 

@@ -1,6 +1,9 @@
 """What a load balancer and Prometheus learn."""
 
 import re
+import socket
+import struct
+import threading
 from datetime import timedelta
 
 import pytest
@@ -69,6 +72,34 @@ def test_a_broker_that_is_down_is_reported_and_decides_nothing(client: Client, s
     answer = client.get("/health/ready/")
     assert answer.status_code == 200
     assert answer.json()["broker"] == "down"
+
+
+@pytest.mark.parametrize("fault", [socket.gaierror("no such name"), struct.error("half a frame")])
+def test_whatever_is_wrong_with_a_broker_it_is_down(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def getaddrinfo(*_arguments: object) -> None:
+        raise fault
+
+    settings.CELERY_BROKER_URL = "amqp://mq.example.com//"
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    answer = client.get("/health/ready/")
+    assert (answer.status_code, answer.json()["broker"]) == (200, "down")
+
+
+def test_a_resolver_that_is_silent_holds_up_no_probe(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CELERY_BROKER_URL = "amqp://mq.example.com//"
+    is_over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments: is_over.wait(20) and [])
+    try:
+        answer = client.get("/health/ready/")
+        assert (answer.status_code, answer.json()["broker"]) == (200, "down")
+        assert not is_over.is_set()
+        assert health._thread._work_queue.empty()
+    finally:
+        is_over.set()
 
 
 @pytest.mark.broker
