@@ -1,12 +1,16 @@
 """What narrows a list down: the filters that it offers and nothing else, and nonsense breaks nothing."""
 
+import re
 from collections.abc import Callable
+from html import unescape
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib import admin
 from django.test import Client
 
 from accounts import audit, login
+from accounts.admin.base import PanelModelAdmin
 from accounts.models import AuditEvent, User
 from notifications import outbox
 
@@ -57,6 +61,20 @@ def test_who_sees_users_learns_nothing_of_their_passwords(carla: User, root: Use
         page = client.get(USERS, {"email": root.email, "password__startswith": start}, follow=True).content.decode()
         assert root.email in page
         assert carla.email in page
+
+
+@pytest.mark.parametrize("address", [USERS, ROLES, SESSIONS, EVENTS, MAILS])
+def test_whatever_a_list_offers_is_taken(root: User, ana: User, panel_of: Panel, address: str) -> None:
+    client = panel_of(root)
+    outbox.put("welcome", email=ana.email, user=ana)
+    offered = re.findall(r'href="(\?[^"]+=[^"]+)"', client.get(address).content.decode())
+    assert offered
+    for query in offered:
+        assert client.get(address + unescape(query)).status_code == 200, query
+
+
+def test_every_list_is_one_of_ours() -> None:
+    assert all(isinstance(one, PanelModelAdmin) for one in admin.site._registry.values())
 
 
 def test_nonsense_is_no_fault_on_either_database(database: str, person: Callable[..., User], panel_of: Panel) -> None:
