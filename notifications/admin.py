@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
@@ -197,7 +197,10 @@ class OutboxMailAdmin(PanelModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         mail = get_object_or_404(OutboxMail.objects.select_related("user"), pk=pk)
-        return HttpResponse(mails.preview(mail).html, headers=FRAMED)
+        content = mails.preview(mail)
+        if content is None:
+            raise Http404
+        return HttpResponse(content.html, headers=FRAMED)
 
     def do(self, request: HttpRequest, pk: UUID, name: str) -> HttpResponse:
         """A button on the page of a mail was pressed."""

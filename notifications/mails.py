@@ -117,8 +117,13 @@ def compose(mail: OutboxMail) -> Content:
     return _content(mail.kind, user.locale or mail.language, _address(mail, user), secret, data)
 
 
-def preview(mail: OutboxMail) -> Content:
-    """What the mail would say now, with the link's secret blanked; nothing is written."""
+def preview(mail: OutboxMail) -> Content | None:
+    """What the mail would say now, with the link's secret blanked; nothing is written.
+
+    None for a kind that this version does not know, as rows outlive a downgrade.
+    """
+    if mail.kind not in KINDS:
+        return None
     user = mail.user or User.objects.with_address(mail.email)
     data = mail.data | {"is_confirmed": user is not None and user.email_verified}
     language = (user and user.locale) or mail.language

@@ -15,6 +15,7 @@ from notifications.models import OutboxMail, State
 
 COLUMNS = ("id", "created_at", "kind", "email", "state", "attempts", "next_attempt_at", "sent_at", "last_error")
 SAMPLE = "019388f1-7c4e-7d0a-9f6e-2b9d1c3f5a70"
+NO_PREVIEW = "There is no preview: this version does not know mails of this kind."
 FIELDS = (*COLUMNS, "user_id", "language", "queue", "data")
 
 
@@ -68,10 +69,11 @@ class Command(ActionsCommand):
         content = mails.preview(mail)
         row = {name: getattr(mail, name) for name in FIELDS}
         if as_json:
-            self.print_row(row | {"subject": content.subject, "text": content.text}, as_json=True)
+            said = {"subject": content and content.subject, "text": content and content.text}
+            self.print_row(row | said, as_json=True)
             return
         self.print_row(row, as_json=False)
-        self.stdout.write(f"\nSubject: {content.subject}\n\n{content.text}")
+        self.stdout.write(f"\nSubject: {content.subject}\n\n{content.text}" if content else f"\n{NO_PREVIEW}")
 
     def retry(self, *, ids: Sequence[UUID], is_all: bool, **_options: Any) -> None:
         if bool(ids) == is_all:

@@ -1,0 +1,37 @@
+"""Mails of a kind that only a later version knows, after a downgrade: they are shown, without a preview."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from notifications.models import OutboxMail
+
+Owe = Callable[..., OutboxMail]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "There is no preview: this version"), ("es", "No hay vista previa: esta versión")]
+)
+def test_the_admin_panel_shows_them(root: User, owe: Owe, language: str, words: str) -> None:
+    mail, client = owe("goodbye"), Client(HTTP_ACCEPT_LANGUAGE=language)
+    client.force_login(root, backend="accounts.backends.LoginBackend")
+    page = client.get(reverse("admin:notifications_outboxmail_change", args=[mail.pk])).content.decode()
+    assert words in page
+    assert "<iframe" not in page
+    assert reverse("admin:notifications_outboxmail_do", args=[mail.pk, "cancel"]) in page
+    assert client.get(reverse("admin:notifications_outboxmail_preview", args=[mail.pk])).status_code == 404
+    assert "goodbye" in client.get(reverse("admin:notifications_outboxmail_changelist")).content.decode()
+
+
+def test_the_command_shows_them(owe: Owe, capsys: pytest.CaptureFixture[str]) -> None:
+    mail = owe("goodbye")
+    call_command("mails", "show", str(mail.pk))
+    assert "There is no preview" in capsys.readouterr().out
+    call_command("mails", "show", str(mail.pk), "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert (document["kind"], document["subject"], document["text"]) == ("goodbye", None, None)
