@@ -35,12 +35,6 @@ FIELDS = (
     *("id", "kind", "user", "email", "language", "queue", "data", "created_at"),
     *("state", "attempts", "next_attempt_at", "lease_until", "sent_at", "reason"),
 )
-SETTLED = {
-    State.SENDING: gettext_lazy("It is being sent now."),
-    State.SENT: gettext_lazy("It was sent already."),
-    State.FAILED: gettext_lazy("Nobody tries to send it any more."),
-    State.CANCELLED: gettext_lazy("It is cancelled already."),
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class Deed:
 
     def obstacle(self, mail: OutboxMail) -> str:
         """Why nothing will happen to the mail, as it stands now."""
-        return "" if mail.state in self.states else str(SETTLED[State(mail.state)])
+        return "" if mail.state in self.states else str(interventions.OBSTACLES[State(mail.state)])
 
 
 RETRY = Deed(
@@ -76,7 +70,7 @@ CANCEL = Deed(
     outbox.UNSENT,
     ngettext_lazy("%d mail will be cancelled.", "%d mails will be cancelled."),
     ngettext_lazy("%d mail was cancelled.", "%d mails were cancelled."),
-    gettext_lazy("It does not go out, unless it is sent again."),
+    gettext_lazy("It does not go out, unless it is being sent right now or is sent again."),
 )
 DEEDS = {deed.name: deed for deed in (RETRY, CANCEL)}
 

@@ -5,14 +5,22 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from accounts import audit
 from accounts.models import User
 from notifications import doorbell, outbox
-from notifications.models import OutboxMail
+from notifications.models import OutboxMail, State
 
 AT_ONCE = 50  # in one transaction, which on SQLite keeps everybody else from writing
+
+# Why nothing can be done about a mail that is not in the state for it.
+OBSTACLES = {
+    State.SENDING: gettext_lazy("It is being sent now."),
+    State.SENT: gettext_lazy("It was sent already."),
+    State.FAILED: gettext_lazy("Nobody tries to send it any more."),
+    State.CANCELLED: gettext_lazy("It is cancelled already."),
+}
 
 
 def send_again(mails: QuerySet[OutboxMail], *, actor: User | None) -> int:

@@ -111,9 +111,37 @@ def test_show_tells_all_about_a_mail_and_blanks_its_secret(owe: Owe, ana: User, 
 def test_cancel_owes_a_mail_no_more(owe: Owe, capsys: Capture) -> None:
     mail, other = owe(), owe()
     assert run(capsys, "cancel", str(mail.pk)) == "1 mail will not be sent.\n"
-    assert run(capsys, "cancel", str(mail.pk)) == "0 mails will not be sent.\n"
     states = dict(OutboxMail.objects.values_list("pk", "state"))
     assert states == {mail.pk: State.CANCELLED, other.pk: State.OWED}
+
+
+@pytest.mark.parametrize("deed", ["retry", "cancel"])
+def test_where_nothing_can_be_done_the_reason_is_told_and_the_command_fails(owe: Owe, deed: str) -> None:
+    claimed = outbox.claim(owe().pk)
+    assert claimed
+    outbox.settle_sent(claimed)
+    with pytest.raises(CommandError, match=f"^{claimed.pk}: It was sent already.$") as refusal:
+        call_command("mails", deed, str(claimed.pk))
+    assert refusal.value.returncode == 1
+    assert OutboxMail.objects.get().state == State.SENT
+    assert not AuditEvent.objects.exists()
+
+
+def test_what_can_be_done_is_done_and_the_rest_told(failed: OutboxMail, owe: Owe, capsys: Capture) -> None:
+    sending = owe()
+    outbox.claim(sending.pk)
+    call_command("mails", "retry", str(failed.pk), str(sending.pk))
+    told = capsys.readouterr()
+    assert told.out == "1 mail will be tried again.\n"
+    assert told.err == f"{sending.pk}: It is being sent now.\n"
+
+
+def test_who_cancels_a_mail_in_the_hands_of_its_sender_learns_that_it_may_still_go(owe: Owe, capsys: Capture) -> None:
+    sending, owed = owe(), owe()
+    outbox.claim(sending.pk)
+    told = run(capsys, "cancel", str(sending.pk), str(owed.pk))
+    assert told == "2 mails will not be tried again; 1 mail being sent right now may still go out.\n"
+    assert set(OutboxMail.objects.values_list("state", flat=True)) == {State.CANCELLED}
 
 
 class TestTrial:

@@ -1,6 +1,6 @@
 """manage.py mails: shows what is owed, owes it anew, and renders a kind of mail."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand
-from notifications import interventions, mails, trial
+from notifications import interventions, mails, outbox, trial
 from notifications.models import OutboxMail, State
 
 COLUMNS = ("id", "created_at", "kind", "email", "state", "attempts", "next_attempt_at", "sent_at", "last_error")
@@ -78,13 +78,28 @@ class Command(ActionsCommand):
     def retry(self, *, ids: Sequence[UUID], is_all: bool, **_options: Any) -> None:
         if bool(ids) == is_all:
             raise CommandError("Name the mails by their ids, or say --all.", returncode=arguments.USAGE_STATUS)
-        failed = OutboxMail.objects.filter(state=State.FAILED)
-        number = interventions.send_again(_chosen(ids) if ids else failed, actor=None)
-        self.stdout.write(f"{number} mail{'' if number == 1 else 's'} will be tried again.")
+        found = _chosen(ids) if ids else OutboxMail.objects.filter(state=State.FAILED)
+        obstacles = _obstacles(found, outbox.RETRIABLE)
+        number = interventions.send_again(found, actor=None)
+        self._tell(f"{_mails(number)} will be tried again.", obstacles, is_refused=bool(ids) and number == 0)
 
     def cancel(self, *, ids: Sequence[UUID], **_options: Any) -> None:
-        number = interventions.cancel(_chosen(ids), actor=None)
-        self.stdout.write(f"{number} mail{'' if number == 1 else 's'} will not be sent.")
+        found = _chosen(ids)
+        obstacles = _obstacles(found, outbox.UNSENT)
+        going = found.filter(state=State.SENDING).count()
+        number = interventions.cancel(found, actor=None)
+        done = f"{_mails(number)} will not be sent."
+        if going:
+            done = f"{_mails(number)} will not be tried again; {_mails(going)} being sent right now may still go out."
+        self._tell(done, obstacles, is_refused=number == 0)
+
+    def _tell(self, done: str, obstacles: Sequence[str], *, is_refused: bool) -> None:
+        """What was done, and why the rest of the mails stays as it is."""
+        if is_refused:
+            raise CommandError("\n".join(obstacles) or done)
+        self.stdout.write(done)
+        for obstacle in obstacles:
+            self.stderr.write(obstacle)
 
     def test(self, *, address: str, **_options: Any) -> None:
         try:
@@ -95,6 +110,16 @@ class Command(ActionsCommand):
     def preview(self, *, kind: str, locale: str, is_html: bool, **_options: Any) -> None:
         for content in mails.previews(kind, locale):
             self.stdout.write(content.html if is_html else f"Subject: {content.subject}\n\n{content.text}")
+
+
+def _mails(number: int) -> str:
+    return f"{number} mail{'' if number == 1 else 's'}"
+
+
+def _obstacles(mails: QuerySet[OutboxMail], states: Collection[str]) -> Sequence[str]:
+    """Why nothing will happen to those that are in none of these states."""
+    others = mails.exclude(state__in=states).order_by("pk")
+    return [f"{mail.pk}: {interventions.OBSTACLES[State(mail.state)]}" for mail in others]
 
 
 def _chosen(ids: Sequence[UUID]) -> QuerySet[OutboxMail]:
