@@ -78,23 +78,23 @@ class _Backend(SMTPBackend):
 
 
 class Line:
-    """A connection to an SMTP server, and the watcher that sees to its end."""
+    """A connection to an SMTP server, and the watcher that sees to its end. A conversation ends at `until`."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: float) -> None:
         self._backend = _Backend()
         self._handle: socket.socket | None = None
         self._lock = threading.Lock()
         self._is_dead = threading.Event()
         self._is_talking = True
-        self._until = time.monotonic() + CONVERSATION_SECONDS
+        self._until = until
 
-    def begin(self) -> bool:
+    def begin(self, until: float) -> bool:
         """Whether a next conversation may begin: neither we nor the server have hung up."""
         with self._lock:
             if self._is_dead.is_set() or self._has_something_to_say():
                 return False
             self._is_talking = True
-            self._until = time.monotonic() + CONVERSATION_SECONDS
+            self._until = until
             return True
 
     def watch(self, sock: socket.socket) -> None:
@@ -161,8 +161,10 @@ class Line:
 
 
 def _send_over_line(message: EmailMessage) -> None:
+    """In one go, even if the server lets a second connection do what the first one may not."""
     line: Line | None = getattr(_thread, "line", None)
-    if line and line.begin():
+    until = time.monotonic() + CONVERSATION_SECONDS
+    if line and line.begin(until):
         try:
             line.send(message)
             return
@@ -171,7 +173,7 @@ def _send_over_line(message: EmailMessage) -> None:
                 raise
     elif line:
         line.hang_up()
-    _thread.line = Line()
+    _thread.line = Line(until)
     _thread.line.send(message)
 
 

@@ -58,3 +58,16 @@ def test_nobody_waits_for_a_servers_last_word(post: Post) -> None:
     mail_server.hang_up()
     assert time.monotonic() - began_at < 1
     assert len(post.mails) == 1
+
+
+def test_a_second_connection_for_a_mail_gets_what_is_left_of_the_time(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail_server.send(MAIL)
+    monkeypatch.setattr(mail_server, "CONVERSATION_SECONDS", 1.0)
+    post.delay_seconds = 0.7
+    post.answers["MAIL"] = "421 4.7.0 too many mails in this connection"
+    began_at = time.monotonic()
+    with pytest.raises(mail_server.NotSent):
+        mail_server.send(MAIL)
+    assert time.monotonic() - began_at < 1.3
