@@ -24,7 +24,7 @@ KINDS = {
     "user:invitation_revoked": _("An invitation was taken back"),
     "user:changed": _("Changed; data names the fields"),
     "user:role_changed": _("Was given another role; data holds the old and the new one"),
-    "user:suspended": _("Suspended; data holds the reason and, if there is one, the end"),
+    "user:suspended": _("Suspended; data holds the end, if there is one"),
     "user:activated": _("Activated again; by nobody when a suspension was over"),
     "user:unlocked": _("Failed logins were forgotten"),
     "user:exported": _("Exported their own data"),

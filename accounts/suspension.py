@@ -3,6 +3,8 @@
 `is_active` alone says whether somebody may log in, and everybody who asks reads it. An end does not change what it
 means: whoever first notices that the time has come, the relay within a second or the user who logs in, sets it. The
 other way, comparing the end with the clock wherever somebody asks, is one forgotten place away from two answers.
+
+The reason may name people. It stands with the user and goes with them: what an audit event holds stays for a year.
 """
 
 from datetime import datetime
@@ -20,6 +22,7 @@ from accounts.models import AuditEvent, User
 from accounts.signals import user_suspended
 
 ENDED_AT_ONCE = 100  # by the relay, which has mails to see to
+FIELDS = ("is_active", "suspended_until", "suspension_reason")
 
 
 class Suspension(NamedTuple):
@@ -36,9 +39,8 @@ def current(user: User) -> Suspension | None:
     if user.is_active:
         return None
     event = AuditEvent.objects.filter(user_id=user.pk, kind="user:suspended").order_by("-id").first()
-    if event is None:
-        return Suspension("", None, user.suspended_until, None)
-    return Suspension(event.data.get("reason", ""), event.created_at, user.suspended_until, event.actor_id)
+    since, actor = (event.created_at, event.actor_id) if event else (None, None)
+    return Suspension(user.suspension_reason, since, user.suspended_until, actor)
 
 
 def check_end(until: datetime | None) -> None:
@@ -49,10 +51,10 @@ def check_end(until: datetime | None) -> None:
 
 def begin(user: User, *, actor: User | None, reason: str, until: datetime | None) -> None:
     """Ends all sessions and mailed links of the user. Call it within authority.changing()."""
-    user.is_active, user.suspended_until = False, until
-    user.save(update_fields=["is_active", "suspended_until"])
+    user.is_active, user.suspended_until, user.suspension_reason = False, until, reason
+    user.save(update_fields=FIELDS)
     end = {} if until is None else {"until": until.isoformat()}
-    audit.record("user:suspended", user, actor=actor, reason=reason, **end)
+    audit.record("user:suspended", user, actor=actor, **end)
     tokens.end_all(user)
     sessions.revoke_all(user, actor=actor)
     user_suspended.send(sender=User, user=user)
@@ -60,8 +62,8 @@ def begin(user: User, *, actor: User | None, reason: str, until: datetime | None
 
 def end(user: User, *, actor: User | None) -> None:
     """Lets the user in again. Call it within authority.changing()."""
-    user.is_active, user.suspended_until = True, None
-    user.save(update_fields=["is_active", "suspended_until"])
+    user.is_active, user.suspended_until, user.suspension_reason = True, None, ""
+    user.save(update_fields=FIELDS)
     audit.record("user:activated", user, actor=actor)
 
 
@@ -75,9 +77,9 @@ def end_if_over(user: User) -> bool:
     if user.suspended_until is None or user.suspended_until > now:
         return user.is_active
     over = User.objects.filter(pk=user.pk, suspended_until__lte=now)
-    if over.update(is_active=True, suspended_until=None, updated_at=now):
+    if over.update(is_active=True, suspended_until=None, suspension_reason="", updated_at=now):
         audit.record("user:activated", user, actor=None)
-    user.refresh_from_db(fields=["is_active", "suspended_until", "updated_at"])
+    user.refresh_from_db(fields=[*FIELDS, "updated_at"])
     return user.is_active
 
 

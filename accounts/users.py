@@ -171,7 +171,7 @@ def ensure_first_admin(email: str, password: str = "") -> str | None:
         password_policy.check(password, user, field="password")
     user.role = Role.objects.get(name=roles.ADMIN)
     user.is_active = user.email_verified = True
-    user.suspended_until = None
+    user.suspended_until, user.suspension_reason = None, ""
     user.password = hashers.make(password or made_up or "")
     with transaction.atomic():
         user.save()

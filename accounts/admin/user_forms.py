@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts import roles, users
+from accounts import names, roles, users
 from accounts.admin.forms import AddressField, MetadataField, RoleField, UseCaseForm
 from accounts.forms import FullNameField
 from accounts.models import Role, User
@@ -15,9 +15,10 @@ class SuspendForm(forms.Form):
     """Why somebody is suspended, and until when."""
 
     reason = forms.CharField(
-        label=_("Reason, for the audit trail"),
-        max_length=250,
+        label=_("Reason"),
+        max_length=names.REASON_LENGTH,
         required=False,
+        validators=[names.validate_reason],
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     until = forms.DateTimeField(

@@ -12,7 +12,7 @@ from accounts.api.outputs import AuditEventSerializer, SessionSerializer, UserSe
 from accounts.api.schema import EVENT_EXAMPLE, SESSION_EXAMPLE, SIGNED_IN, USER_EXAMPLE, operation
 from accounts.models import OneTimeToken
 
-NEVER = dict.fromkeys(("suspended_until", "invited_at", "invitation_ended_at"))
+NEVER = {"suspended_until": None, "suspension_reason": "", "invited_at": None, "invitation_ended_at": None}
 TOKEN_EXAMPLE = {
     "id": "019388f1-8b20-7a11-9c3d-6e5f4a3b2c1d",
     "purpose": "verify_email",
@@ -65,7 +65,7 @@ class MeView(ApiView):
 
 class ExportedUserSerializer(UserSerializer):
     class Meta(UserSerializer.Meta):
-        fields = (*UserSerializer.Meta.fields, "suspended_until", "invited_at", "invitation_ended_at")
+        fields = (*UserSerializer.Meta.fields, *NEVER)
         read_only_fields = fields
 
 

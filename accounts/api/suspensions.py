@@ -6,7 +6,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
-from accounts import suspension, users
+from accounts import names, suspension, users
 from accounts.api.base import SignedIn, read
 from accounts.api.fields import TextField
 from accounts.api.outputs import UserSerializer
@@ -19,7 +19,9 @@ EXAMPLE = {"reason": "Chargeback", "until": "2030-01-31T12:00:00Z"}
 
 
 class SuspendInput(serializers.Serializer[Any]):
-    reason = TextField(max_length=250, required=False, allow_blank=True)
+    reason = TextField(
+        max_length=names.REASON_LENGTH, required=False, allow_blank=True, validators=[names.validate_reason]
+    )
     until = serializers.DateTimeField(required=False, allow_null=True, help_text="When they are let in again.")
 
 

@@ -21,7 +21,6 @@ T = TypeVar("T", bound=Model)
 
 USAGE_STATUS = 2
 WHO = "EMAIL-or-ID"
-REASON_LENGTH = 250
 
 
 def address(text: str) -> str:
@@ -37,7 +36,7 @@ def full_name(text: str) -> str:
 
 
 def reason(text: str) -> str:
-    return _line(text, REASON_LENGTH)
+    return _line(text, names.REASON_LENGTH)
 
 
 def moment(text: str) -> datetime:

@@ -50,6 +50,7 @@ class User(AbstractBaseUser):
     )
     is_active = models.BooleanField(_("active"), default=True)
     suspended_until = models.DateTimeField(_("suspended until"), null=True, blank=True, editable=False)
+    suspension_reason = models.CharField(max_length=names.REASON_LENGTH, blank=True, default="", editable=False)
     invited_at = models.DateTimeField(_("invited"), null=True, blank=True, editable=False)
     invitation_ended_at = models.DateTimeField(
         null=True, editable=False, help_text="Revoked, or overtaken by what ends all links of a user."
@@ -75,7 +76,8 @@ class User(AbstractBaseUser):
         verbose_name_plural = _("users")
         constraints = (
             models.CheckConstraint(
-                condition=Q(is_active=False) | Q(suspended_until__isnull=True), name="user_active_has_no_end"
+                condition=Q(is_active=False) | Q(suspended_until__isnull=True, suspension_reason=""),
+                name="user_active_is_not_suspended",
             ),
         )
         indexes = (

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import IntegrityError, transaction
 from django.utils import timezone, translation
 from rest_framework.test import APIClient
 
-from accounts import credentials, suspension, users
+from accounts import audit, credentials, suspension, users
 from accounts.errors import AccountSuspended, InvalidCredentials, InvalidInput, LastAdmin
 from accounts.models import AuditEvent, Session, User
 from accounts.signals import time_passed
@@ -43,7 +45,7 @@ def test_says_why_since_when_until_when_and_by_whom(ana: User, root: User) -> No
     assert found.since
     assert before <= found.since <= timezone.now()
     event = AuditEvent.objects.get(kind="user:suspended")
-    assert event.data == {"reason": "Chargeback", "until": TOMORROW.isoformat()}
+    assert event.data == {"until": TOMORROW.isoformat()}
 
 
 def test_says_nothing_of_somebody_who_is_not_suspended(ana: User, root: User) -> None:
@@ -86,9 +88,25 @@ def test_activating_clears_the_end(ana: User) -> None:
     assert users.update(ana, actor=None, is_active=True).suspended_until is None
 
 
-def test_nobody_is_active_with_an_end(ana: User) -> None:
+def test_activating_forgets_the_reason(ana: User) -> None:
+    users.suspend(ana, actor=None, reason="Chargeback")
+    users.activate(ana, actor=None)
+    assert User.objects.get(pk=ana.pk).suspension_reason == ""
+
+
+@pytest.mark.parametrize("left_over", [{"suspended_until": TOMORROW}, {"suspension_reason": "Chargeback"}])
+def test_nobody_is_active_with_an_end_or_a_reason(ana: User, left_over: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
-        User.objects.filter(pk=ana.pk).update(suspended_until=TOMORROW)
+        User.objects.filter(pk=ana.pk).update(**left_over)
+
+
+def test_a_reason_from_before_moves_from_the_event_to_the_user(ana: User, bruno: User, carla: User) -> None:
+    for user, reason in ((ana, "Chargeback"), (ana, "Charge\tback again"), (bruno, "Spam")):
+        audit.record("user:suspended", user, actor=None, reason=reason)
+    User.objects.filter(pk__in=[ana.pk, carla.pk]).update(is_active=False)
+    import_module("accounts.migrations.0010_suspension_reason").move_reasons(apps, None)
+    reasons = dict(User.objects.values_list("pk", "suspension_reason"))
+    assert reasons == {ana.pk: "Chargeback again", bruno.pk: "", carla.pk: ""}
 
 
 def test_an_end_makes_the_last_admin_no_less_the_last(root: User) -> None:
@@ -115,7 +133,8 @@ class TestLettingInAgain:
         time_passed.send(sender=None)
         assert (is_active(over), is_active(bruno)) == (True, False)
         assert kinds(over).count("user:activated") == 1
-        assert User.objects.get(pk=over.pk).suspended_until is None
+        let_in = User.objects.get(pk=over.pk)
+        assert (let_in.suspended_until, let_in.suspension_reason) == (None, "")
 
     def test_the_relay_takes_some_at_a_time(
         self, over: User, person: Callable[..., User], monkeypatch: pytest.MonkeyPatch

@@ -46,7 +46,8 @@ def test_several_are_suspended_with_one_reason(root: User, ana: User, bruno: Use
     assert "Done for 2 users." in agree(panel_of(root), "suspend", ana, bruno, reason="Spam")
     assert not User.objects.filter(pk__in=[ana.pk, bruno.pk], is_active=True).exists()
     events = AuditEvent.objects.filter(kind="user:suspended")
-    assert [(event.actor_id, event.data) for event in events] == [(root.pk, {"reason": "Spam"})] * 2
+    assert [(event.actor_id, event.data) for event in events] == [(root.pk, {})] * 2
+    assert list(User.objects.exclude(pk=root.pk).values_list("suspension_reason", flat=True)) == ["Spam", "Spam"]
 
 
 def test_several_are_activated(root: User, person: Callable[..., User], panel_of: Panel) -> None:

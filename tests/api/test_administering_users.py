@@ -277,7 +277,7 @@ class TestSuspending:
         assert not OneTimeToken.objects.filter(user=ana, ended_at=None).exists()
         assert owed() == []
         event = AuditEvent.objects.get(kind="user:suspended")
-        assert (event.user_id, event.actor_id, event.data) == (ana.pk, carla.pk, {"reason": "Chargeback"})
+        assert (event.user_id, event.actor_id, event.data) == (ana.pk, carla.pk, {})
 
     def test_keeps_them_out_until_they_are_activated(
         self, carlas: APIClient, ana: User, path: str, stranger: APIClient
@@ -288,7 +288,7 @@ class TestSuspending:
         assert carlas.post(f"{path}activate/").json()["is_active"] is True
         assert stranger.post(LOGIN, credentials, "json").status_code == 200
 
-    @pytest.mark.parametrize("reason", ["x" * 251, None, [], {}, True, "a\0"])
+    @pytest.mark.parametrize("reason", ["x" * 251, None, [], {}, True, "a\0", "a\tb", "a\x07"])
     def test_takes_a_short_text_as_the_reason(self, carlas: APIClient, ana: User, path: str, reason: Any) -> None:
         answer = carlas.post(f"{path}suspend/", {"reason": reason}, "json")
         assert faults(refused(answer, 400, "validation_error"))[0][0] == "reason"

@@ -28,7 +28,7 @@ def test_one_is_found_among_all_and_suspended(panel: Panel, record_property: Cal
     expect(panel.said).to_have_text("They are signed out everywhere and may not log in.")
     expect(panel.badges.last).to_have_text("Suspended")
     expect(panel.page.locator(".notice")).to_contain_text("Suspended: Chargeback")
-    expect(panel.page.locator("section[aria-labelledby=history]")).to_contain_text("reason: Chargeback")
+    expect(panel.page.locator("section[aria-labelledby=history]")).to_contain_text("Suspended")
 
 
 def test_it_works_without_scripts(visit: Visit) -> None:

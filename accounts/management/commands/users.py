@@ -37,7 +37,7 @@ class Command(ActionsCommand):
             example="--until 2030-01-31",
         )
         suspending.add_argument("--until", metavar="TIME", type=arguments.moment, help="when to let them in again")
-        suspending.add_argument("--reason", default="", type=arguments.reason, help="kept in the audit trail")
+        suspending.add_argument("--reason", default="", type=arguments.reason, help="shown while they are suspended")
         self._add("activate", self.activate, "Let a suspended user in again.")
         self._add("unlock", self.unlock, "Forget the failed logins of a user.")
         roles = self._add("set-role", self.set_role, "Give a user another role.", example="support")
