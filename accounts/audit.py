@@ -89,9 +89,17 @@ def record_all(
 
 
 def forget(user: User) -> None:
-    """Takes address and device of somebody who is being deleted out of the events; the ids stay."""
+    """Takes address, device and request of somebody who is being deleted out of the events; their id stays."""
     theirs = Q(actor_id=user.pk) | Q(user_id=user.pk, actor_id=None)
     AuditEvent.objects.filter(theirs).forget_origin()
+
+
+def may_see_origin(reader: User, event: AuditEvent) -> bool:
+    """Whether the reader may know the address and the device that an event came from.
+
+    What happened to somebody is shown to them, but not from where another person did it.
+    """
+    return event.actor_id in (None, reader.pk) or reader.has_perm("audit.view")
 
 
 def prune() -> int:

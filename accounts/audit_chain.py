@@ -91,17 +91,17 @@ def _walk(chain: AuditChain) -> int:
 
 
 def _check_origins(events: list[AuditEvent]) -> None:
-    """Address and device are as written, or blank for somebody who was deleted."""
+    """Address, device and request are as written, or blank for somebody who was deleted."""
     forgotten: dict[UUID | None, AuditEvent] = {}
     for event in events:
         if event.origin_salt and event.origin_digest != _origin_digest(event):
-            raise Broken(f"The address or the device of {_name(event)} was changed.")
+            raise Broken(f"Where {_name(event)} came from was changed.")
         if not event.origin_salt:
             forgotten.setdefault(event.actor_id or event.user_id, event)
     alive = {None, *User.objects.filter(pk__in=[pk for pk in forgotten if pk]).values_list("pk", flat=True)}
     for person, event in forgotten.items():
         if person in alive:
-            raise Broken(f"The address and the device of {_name(event)} were blanked, though nobody was deleted.")
+            raise Broken(f"Where {_name(event)} came from was blanked, though nobody was deleted.")
 
 
 def _batches(events: Iterator[AuditEvent]) -> Iterator[list[AuditEvent]]:
@@ -166,12 +166,14 @@ def _link(event: AuditEvent, before: str, key: str) -> str:
     """The hash of an event; of where it came from it takes the digest alone, so that a person can be forgotten."""
     people = [str(pk) if pk else None for pk in (event.user_id, event.actor_id)]
     place = [event.chain, event.position, str(event.pk), event.created_at.isoformat()]
-    return _hmac([before, *place, event.kind, *people, event.request_id, event.data, event.origin_digest], key)
+    request = [] if event.has_request_in_digest else [event.request_id]
+    return _hmac([before, *place, event.kind, *people, *request, event.data, event.origin_digest], key)
 
 
 def _origin_digest(event: AuditEvent) -> str:
     address = ip_address(event.ip).packed.hex() if event.ip else None
-    return _hmac([address, event.user_agent], event.origin_salt)
+    request = [event.request_id] if event.has_request_in_digest else []
+    return _hmac([address, event.user_agent, *request], event.origin_salt)
 
 
 def _hmac(values: list[object], key: str) -> str:

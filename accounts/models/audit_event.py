@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from django.db import models
+from django.db.models import Case, F, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -29,8 +30,9 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         models.QuerySet.bulk_create(self, events)
 
     def forget_origin(self) -> int:
-        """Blanks address and device, and the salt without which their digest tells nothing; returns how many."""
-        return models.QuerySet.update(self, ip=None, user_agent="", origin_salt="")
+        """Blanks address, device and request, and the salt that their digest was made with; returns how many."""
+        request_id = Case(When(has_request_in_digest=True, then=Value("")), default=F("request_id"))
+        return models.QuerySet.update(self, ip=None, user_agent="", request_id=request_id, origin_salt="")
 
     def remove_links(self, chain: int, up_to: int) -> int:
         """Removes the oldest links of a chain, up to this position; returns how many."""
@@ -51,7 +53,10 @@ class AuditEvent(models.Model):
     request_id = models.CharField(_("request"), max_length=64, blank=True, default="")
     data = models.JSONField(_("details"), default=dict)
     origin_salt = models.CharField(max_length=32, blank=True, help_text="Erased when the person is deleted.")
-    origin_digest = models.CharField(max_length=HASH_LENGTH, help_text="Of the salt, the address and the device.")
+    origin_digest = models.CharField(max_length=HASH_LENGTH, help_text="Of the salt, address, device and request.")
+    has_request_in_digest = models.BooleanField(
+        default=True, help_text="False: the hash itself covers the request's id, which stays."
+    )
     chain = models.PositiveSmallIntegerField(help_text="The number of the chain that it is a link of.")
     position = models.PositiveBigIntegerField(help_text="In its chain, from 1.")
     hash = models.CharField(max_length=HASH_LENGTH, help_text="Of this event and the hash of the one before.")

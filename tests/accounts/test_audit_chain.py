@@ -140,14 +140,34 @@ def test_two_events_that_changed_places_are_noticed(trail: list[AuditEvent]) -> 
 
 def test_a_deleted_person_is_forgotten_and_the_trail_stays_whole(trail: list[AuditEvent], ana: User) -> None:
     users.delete(ana, actor=None)
-    assert not AuditEvent.objects.exclude(ip=None, user_agent="", origin_salt="").filter(actor_id=ana.pk).exists()
+    blank = {"ip": None, "user_agent": "", "request_id": "", "origin_salt": ""}
+    assert not AuditEvent.objects.exclude(**blank).filter(actor_id=ana.pk).exists()
     assert "All 6 events" in verify()
+
+
+def test_an_event_from_when_the_hash_covered_the_request_is_still_proven(ana: User) -> None:
+    """And keeps the id of its request, without which nothing would be proven."""
+    token = origin.current.set(origin.Origin("2001:db8::1", "curl/8", "r-1"))
+    old = AuditEvent(kind="user:changed", user_id=ana.pk, actor_id=ana.pk, ip="192.0.2.1", request_id="r-0")
+    old.has_request_in_digest = False
+    audit_chain.append([old])
+    audit.record("user:changed", ana, actor=ana)
+    origin.current.reset(token)
+    users.delete(ana, actor=None)
+    assert "All 3 events" in verify()
+    assert list(AuditEvent.objects.order_by("position").values_list("ip", "request_id")) == [
+        (None, "r-0"),
+        (None, ""),
+        (None, ""),
+    ]
+    sql("UPDATE accounts_auditevent SET request_id = 'r-2' WHERE position = 1")
+    assert f"event {old.pk} " in broken()
 
 
 def test_an_address_is_blanked_for_nobody_who_is_still_there(trail: list[AuditEvent]) -> None:
     sql("UPDATE accounts_auditevent SET ip = NULL, user_agent = '', origin_salt = '' WHERE position = %s", 2)
-    assert f"of event {trail[1].pk} " in broken()
-    assert "were blanked" in broken()
+    assert f"Where event {trail[1].pk} " in broken()
+    assert "was blanked" in broken()
 
 
 def test_old_events_are_pruned_and_the_rest_of_the_trail_stays_whole(trail: list[AuditEvent]) -> None:

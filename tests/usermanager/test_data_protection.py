@@ -33,7 +33,7 @@ NOT_EXPORTED: dict[type[Model], set[str]] = {
     User: {"password", "email_key", "search_text"},
     Session: {"user", "generation", "rotations"},  # how its refresh token is checked
     OneTimeToken: {"user", "digest"},
-    AuditEvent: {"origin_salt", "origin_digest", "chain", "position", "hash"},
+    AuditEvent: {"origin_salt", "origin_digest", "has_request_in_digest", "chain", "position", "hash"},
     OutboxMail: {"user", "email_key", "language", "lease_until"},  # as fallback_language
 }
 ROOT = "four quiet admins nodding"
@@ -44,7 +44,8 @@ class Product:
         self.url, self.agent = url, AGENT
 
     def ask(self, status: int, method: str, path: str, access: str = "", **body: Any) -> Any:
-        headers = {"User-Agent": self.agent} | ({"Authorization": f"Bearer {access}"} if access else {})
+        headers = {"User-Agent": self.agent, "X-Request-ID": self.agent.replace("/", "-").replace(" ", "-")}
+        headers |= {"Authorization": f"Bearer {access}"} if access else {}
         answer = requests.request(method, f"{self.url}/api/v1/{path}", json=body, headers=headers, timeout=20)
         assert answer.status_code == status, (path, answer.text)
         return answer.json() if answer.content else None
@@ -65,8 +66,8 @@ def served(folder: Path, office: PostOffice) -> Iterator[Product]:
         yield Product(f"http://localhost:{port}")
 
 
-def live(product: Product, office: PostOffice) -> str:
-    """Does what leaves traces, and returns the access token of somebody who has been around."""
+def live(product: Product, office: PostOffice) -> None:
+    """Does what leaves traces of somebody who has been around."""
     first, second, never = ADDRESSES
     product.ask(201, "POST", "auth/register", email=first, password=PASSWORD, full_name="Xochiquetzal")
     product.ask(204, "POST", "auth/email/verify", token=office.token_to(first, "verify-email"))
@@ -82,16 +83,39 @@ def live(product: Product, office: PostOffice) -> str:
     product.ask(400, "POST", "auth/register", email=second, password=PASSWORD, full_name="Xochiquetzal")
     product.ask(202, "POST", "auth/email/verify/resend", email=second)
     office.mail_to(never)
-    return str(access)
 
 
-def is_seen_to_by_root(product: Product) -> None:
-    product.agent = "root's own"
+def is_seen_to_by_root(product: Product) -> str:
+    """Root suspends them and lets them in again, after which they log in; returns their new access token."""
+    product.agent = "roots own"
     root = product.ask(200, "POST", "auth/login", email="admin@example.com", password=ROOT)["access"]
     [user] = product.ask(200, "GET", "users?search=quetzalli.moved", root)["results"]
     product.ask(200, "PATCH", f"users/{user['id']}", root, metadata={"note": "Xochiquetzal pays"})
     product.ask(200, "POST", f"users/{user['id']}/unlock", root)
+    product.ask(200, "POST", f"users/{user['id']}/suspend", root, reason="Xochiquetzal asked for it")
+    product.ask(200, "POST", f"users/{user['id']}/activate", root)
     product.agent = AGENT
+    signed_in = product.ask(200, "POST", "auth/login", email=user["email"], password=OTHER_PASSWORD)
+    return str(signed_in["access"])
+
+
+def is_suspended_in_the_panel(product: Product) -> None:
+    """Somebody else of that name, whom root suspends and deletes with the buttons of the panel."""
+    user = product.ask(201, "POST", "auth/register", email="quetzalli.b@example.com", password=PASSWORD)
+    with requests.Session() as browser:
+        submit(browser, f"{product.url}/admin/login/?next=/admin/", username="admin@example.com", password=ROOT)
+        person = f"{product.url}/admin/accounts/user/{user['id']}"
+        submit(browser, f"{person}/change/", f"{person}/do/suspend/", reason="Xochiquetzal asked for it")
+        assert "Suspended: Xochiquetzal asked for it" in browser.get(f"{person}/change/", timeout=20).text
+        submit(browser, f"{person}/delete/", post="yes")
+        assert browser.get(f"{person}/change/", timeout=20, allow_redirects=False).status_code == 302
+
+
+def submit(browser: requests.Session, page: str, action: str = "", **fields: str) -> None:
+    """Fills in the form of a page and sends it, as a browser does."""
+    [token, *_same] = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', browser.get(page, timeout=20).text)
+    answer = browser.post(action or page, {"csrfmiddlewaretoken": token, **fields}, timeout=20)
+    assert answer.status_code == 200, answer.text
 
 
 def traces(folder: Path) -> list[tuple[str, bytes]]:
@@ -104,10 +128,11 @@ def traces(folder: Path) -> list[tuple[str, bytes]]:
 def test_nothing_that_names_them_is_left_in_the_files(tmp_path: Path) -> None:
     folder = tmp_path / "var"
     with post_office() as office, served(folder, office) as product:
-        access = live(product, office)
-        is_seen_to_by_root(product)
+        live(product, office)
+        access = is_seen_to_by_root(product)
         assert traces(folder)
         product.ask(204, "DELETE", "users/me", access, current_password=OTHER_PASSWORD)
+        is_suspended_in_the_panel(product)
         assert manage("prune", DATA_DIR=str(folder)).returncode == 0
         assert traces(folder) == []
 
