@@ -35,6 +35,7 @@ class UserAuditViewSet(OfPeople):
 
     @operation(
         "List the audit events of a user",
+        description="Where somebody else acted from, `ip` and `user_agent`, is shown with `audit.view` alone.",
         success=(200, AuditEventSerializer(many=True)),
         refusals=[*SIGNED_IN, "permission_denied", "not_found", "validation_error"],
         answer=EVENT_EXAMPLE,

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts import audit
 from accounts.api.fields import LocaleField
 from accounts.models import AuditEvent, Role, Session, User
 
@@ -45,6 +46,12 @@ class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
         model = AuditEvent
         fields = ("id", "kind", "user", "actor", "created_at", "ip", "user_agent", "request_id", "data")
         read_only_fields = fields
+
+    def to_representation(self, event: AuditEvent) -> dict[str, Any]:
+        shown = super().to_representation(event)
+        if not audit.may_see_origin(self.context["request"].user, event):
+            shown |= {"ip": None, "user_agent": ""}
+        return shown
 
 
 class RoleSerializer(serializers.ModelSerializer[Role]):

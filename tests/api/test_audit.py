@@ -182,7 +182,7 @@ class TestReading:
         assert list(shown) == keys
         assert shown | {"id": "", "created_at": ""} == {
             **{"id": "", "kind": "user:suspended", "user": str(ana.pk), "actor": str(root.pk), "created_at": ""},
-            **{"ip": "127.0.0.1", "user_agent": "Device/1", "request_id": "trace-1", "data": {"reason": "Chargeback"}},
+            **{"ip": "127.0.0.1", "user_agent": "Device/1", "request_id": "trace-1", "data": {}},
         }
 
     @pytest.mark.parametrize(
@@ -257,6 +257,21 @@ class TestWho:
             assert listed(client, path, kind="user:changed") == ["user:changed"]
             assert listed(client, path, user=str(bruno.pk)) == []
 
+    def test_but_not_from_where_somebody_else_did_it(
+        self, roots: APIClient, root: User, ana: User, client_of: Clients
+    ) -> None:
+        roots.post(f"{API}users/{ana.pk}/unlock/", headers=FROM)
+        client = client_of(ana)
+        client.patch(f"{API}users/me/", {"full_name": "Ana G."}, "json", headers=FROM)
+        for path in (f"{API}users/me/audit/", f"{API}users/{ana.pk}/audit/", f"{API}users/me/export/"):
+            answer = client.get(path).json()
+            events = {one["kind"]: one for one in answer.get("results") or answer["audit"]}
+            assert (events["user:unlocked"]["ip"], events["user:unlocked"]["user_agent"]) == (None, "")
+            assert events["user:unlocked"]["actor"] == str(root.pk)
+            assert (events["user:changed"]["ip"], events["user:changed"]["user_agent"]) == ("127.0.0.1", "Device/1")
+        [unlocked] = roots.get(AUDIT, {"kind": "user:unlocked"}).json()["results"]
+        assert (unlocked["ip"], unlocked["user_agent"]) == ("127.0.0.1", "Device/1")
+
     def test_and_of_others_with_the_permission(
         self, ana: User, carla: User, person: Callable[..., User], role: Callable[..., Role], client_of: Clients
     ) -> None:
@@ -297,7 +312,7 @@ class TestWhoIsGone:
         roots.delete(f"{API}users/{ana.pk}/", headers=FROM)
         shown = {one["kind"]: one for one in roots.get(AUDIT, {"user": str(ana.pk)}).json()["results"]}
         assert set(shown) == {"session:opened", "user:unlocked", "user:deleted"}
-        assert (shown["session:opened"]["ip"], shown["session:opened"]["user_agent"]) == (None, "")
+        assert [shown["session:opened"][name] for name in ("ip", "user_agent", "request_id")] == [None, "", ""]
         assert shown["session:opened"]["actor"] == str(ana.pk)
         for kind in ("user:unlocked", "user:deleted"):
             assert (shown[kind]["ip"], shown[kind]["user_agent"]) == ("127.0.0.1", "Device/1"), "root's, who stays"
