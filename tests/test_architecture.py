@@ -21,7 +21,7 @@ usermanager
     children  preparation  middleware  faults
     health  metrics  logs  supervisor  worker_ready  web_worker
     settings
-    environment
+    environment  counts
 notifications
     apps
     receivers  admin  management  checks

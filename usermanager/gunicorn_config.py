@@ -9,15 +9,15 @@ from typing import Any
 from django.conf import settings
 from django.urls import get_resolver
 
-from accounts import hashing_gate
-
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usermanager.settings")
-# The client of Prometheus reads this when a worker imports it: each process then counts in a file of its own.
-# `serve` gives one to all of its processes.
+# The client of Prometheus reads this when it is imported: each process then counts in a file of its own.
+# `serve` gives one to all of its processes, docker-compose.yml to all of its containers.
 own_metrics = None if METRICS_FOLDER in os.environ else tempfile.mkdtemp(prefix="usermanager-metrics-")
 os.environ.setdefault(METRICS_FOLDER, own_metrics or "")
+from accounts import hashing_gate  # noqa: E402 - imports the client
+from usermanager import counts  # noqa: E402 - so does this
 
 bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
 workers = settings.WEB_WORKERS
@@ -49,7 +49,7 @@ def post_worker_init(worker: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - reads the folder when imported
 
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    mark_process_dead(counts.identifier(worker.pid))  # type: ignore[no-untyped-call]
 
 
 def on_exit(server: Any) -> None:

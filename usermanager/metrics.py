@@ -52,7 +52,7 @@ class OutboxCollector(Collector):
 
 
 class Metrics(APIView):
-    """All counts in Prometheus' text format: of web server, relay and worker where `serve` runs them."""
+    """All counts in Prometheus' text format: of web server, relay and worker where they share a folder."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
+from usermanager import counts  # noqa: F401 - before anything is counted
 from usermanager.environment import Environment, host_of, private_folder, secret_made_once
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -190,7 +191,6 @@ SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (
 # Of the admin panel, and little more than a pointer to a session of ours, which ends it: nothing is left of who leaves.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 SESSION_COOKIE_AGE = 12 * 60 * 60
-SESSION_SAVE_EVERY_REQUEST = False
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie of its own has no prefix
 CSRF_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_NAME = f"{'__Secure-' if IS_HTTPS else ''}language"
