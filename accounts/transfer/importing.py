@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts import audit, roles
 from accounts.models import ImportRun, Role
-from accounts.transfer.files import Line
+from accounts.transfer.records import Line
 from accounts.transfer.rows import Rejected, Row, parse
 from accounts.transfer.storing import Candidate, Conflict, OnConflict, Storage, Tally, split, taken_keys
 

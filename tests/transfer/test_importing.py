@@ -112,7 +112,7 @@ def test_the_report_lists_every_rejected_line_without_what_it_held(import_users:
         assert list(csv.reader(file)) == [
             ["line", "reason"],
             ["2", "email: write a mail address of at most 254 characters"],
-            ["4", "full_name: write one line of at most 150 characters"],
+            ["3", "full_name: write one line of at most 150 characters"],
             ["5", "it has 1 cells where the first line has 2"],
             ["6", "email: there is none"],
         ]

@@ -19,6 +19,7 @@ from accounts.management.progress import progress
 from accounts.transfer import files
 from accounts.transfer.formats import FORMATS
 from accounts.transfer.importing import Import
+from accounts.transfer.records import NotReadable
 from accounts.transfer.storing import Conflict, OnConflict, Tally
 
 CONFLICTS = ("skip", "update", "fail")
@@ -56,7 +57,7 @@ class Command(ExampleCommand):
             work.report = opened.enter_context(self._report(report, is_resumed=is_resumed))
             try:
                 self._run(work, source, is_dry=dry_run, is_resumed=is_resumed)
-            except (Conflict, files.NotReadable) as fault:
+            except (Conflict, NotReadable) as fault:
                 raise CommandError(str(fault)) from fault
         self._sum_up(work.tally, is_dry=dry_run)
 

@@ -1,0 +1,119 @@
+"""Reads the records of a CSV file (RFC 4180), and loses none of them without a word.
+
+One quotation mark too many makes a cell of all the lines up to the next one. So whatever breaks the rules, or looks as
+if this had happened, is a fault that names its lines.
+"""
+
+import csv
+from collections.abc import Iterator
+from typing import IO
+
+from accounts import spreadsheets
+from accounts.transfer.records import RECORD_LENGTH, TOO_LONG, Line, NotReadable, is_unicode
+
+csv.field_size_limit(RECORD_LENGTH)
+
+
+def read(head: str, text: IO[str], number: int) -> Iterator[Line]:
+    """The records after the line with their names, which has this number. Raises NotReadable."""
+    names = _names(head)
+    lines = _Lines(text, number)
+    rows = csv.reader(lines, strict=True)
+    while True:
+        lines.begin()
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except (csv.Error, _TooLong) as fault:
+            yield Line(lines.first, {}, f"{lines.span}{_told(fault)}")
+            continue
+        if cells:
+            yield _line(names, cells, lines)
+
+
+def _names(head: str) -> list[str]:
+    try:
+        names = [name.strip() for name in next(csv.reader([head], strict=True))]
+    except csv.Error as fault:
+        raise NotReadable(f"The first line names no columns: {_told(fault)}.") from fault
+    if "email" not in names:
+        raise NotReadable("The first line names no column `email`; a comma stands between two names.")
+    if len(set(names)) != len(names):
+        raise NotReadable("The first line names a column twice.")
+    return names
+
+
+class _TooLong(Exception):
+    """The record is longer than any user; it has been passed over to its end."""
+
+
+class _Lines:
+    """The lines of a text as csv.reader takes them, with the numbers of those that the record consists of."""
+
+    def __init__(self, text: IO[str], number: int) -> None:
+        self._text = text
+        self._number = number
+        self.begin()
+
+    def begin(self) -> None:
+        """The next line is the first of a record."""
+        self.first = self._number + 1
+        self.record: list[str] = []
+        self._length = 0
+
+    @property
+    def span(self) -> str:
+        """Which lines the record takes, if there are more than one."""
+        return f"lines {self.first}–{self._number}: " if self._number > self.first else ""
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(RECORD_LENGTH)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self.record.append(line)
+        self._length += len(line)
+        if self._length >= RECORD_LENGTH:
+            self._pass_over(line)
+            raise _TooLong
+        return line
+
+    def _pass_over(self, line: str) -> None:
+        """Up to the first end of a line where no quote is open: what is within a cell must not be read as a user."""
+        quotes = sum(line.count('"') for line in self.record)
+        while line and (quotes % 2 or not line.endswith("\n")):
+            is_within = not line.endswith("\n")
+            line = self._text.readline(RECORD_LENGTH)
+            quotes += line.count('"')
+            self._number += bool(line) and not is_within
+
+
+def _line(names: list[str], cells: list[str], lines: _Lines) -> Line:
+    fault = ""
+    if len(lines.record) > 1 and _has_rows_within(names, lines.record):
+        fault = "a cell holds what looks like other rows, so a quotation mark may be missing"
+    elif len(cells) != len(names):
+        fault = f"it has {len(cells)} cells where the first line has {len(names)}"
+    elif not all(map(is_unicode, cells)):
+        fault = "it is not UTF-8"
+    if fault:
+        return Line(lines.first, {}, lines.span + fault)
+    return Line(lines.first, dict(zip(names, map(spreadsheets.restored, cells), strict=True)))
+
+
+def _has_rows_within(names: list[str], record: list[str]) -> bool:
+    """Whether a line of it, the first excepted, would be a row by itself."""
+    rows = (next(csv.reader([line]), []) for line in record[1:])
+    return any(len(cells) == len(names) and "@" in cells[names.index("email")] for cells in rows)
+
+
+def _told(fault: Exception) -> str:
+    if isinstance(fault, _TooLong):
+        return TOO_LONG
+    if "unexpected end" in str(fault):
+        return "a quotation mark opens a cell that never ends"
+    return f"it is no CSV ({fault})"
