@@ -6,13 +6,15 @@ a file is no place to hand out rights; `users set-role` does that.
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 
 from accounts.transfer import hashes
 from accounts.transfer.rows import Rejected, Row
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def usermanager(record: Row) -> Row:
@@ -50,7 +52,7 @@ def keycloak(record: Row) -> Row:
         "is_active": record.get("enabled", True),
         "email_verified": record.get("emailVerified", False),
         "locale": _language(next(iter(attributes.get("locale") or []), None)),
-        "created_at": datetime.fromtimestamp(created / 1000, UTC).isoformat() if isinstance(created, int) else None,
+        "created_at": (EPOCH + timedelta(milliseconds=created)).isoformat() if created else None,
         "password_hash": _keycloak_hash(record.get("credentials") or []),
         "metadata": attributes,
     }
@@ -125,7 +127,7 @@ def _keycloak_hash(credentials: Any) -> str | None:
         return hashes.pbkdf2(digest, int(how["hashIterations"]), salt, key)
     except hashes.UnknownHash as fault:
         raise Rejected(f"credentials: {fault}") from None
-    except (KeyError, ValueError, TypeError) as fault:
+    except (LookupError, ValueError, TypeError, AttributeError) as fault:
         raise Rejected("credentials: the password hash is damaged") from fault
 
 
@@ -140,7 +142,7 @@ def _object(value: Any) -> dict[str, Any]:
     """A JSON object, which a CSV holds as text; nothing where there is none. Raises Rejected."""
     try:
         held = json.loads(value) if isinstance(value, str) and value else value or {}
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise Rejected("a column holds no JSON") from fault
     return dict(held) if isinstance(held, Mapping) else {}
 

@@ -76,10 +76,19 @@ class Import:
     def _candidate(self, line: Line, known_roles: set[str]) -> Candidate:
         if line.fault:
             raise Rejected(line.fault)
-        fields = parse(self.translate(line.record))
+        fields = parse(self._translated(line.record))
         if fields.get("role", roles.USER) not in known_roles:
             raise Rejected("role: there is no such role")
         return Candidate(line.number, fields)
+
+    def _translated(self, record: Row) -> Row:
+        """What other products write may be of any kind; readers take it for granted that it is of theirs."""
+        try:
+            return self.translate(record)
+        except Rejected:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as fault:
+            raise Rejected(f"a value is of no kind that an export of {self.translate.__name__} has") from fault
 
     def _reject(self, number: int, reason: str) -> None:
         self.tally.rejected += 1

@@ -94,7 +94,7 @@ def _moment(value: Any) -> datetime:
     moment = parse_datetime(_text(value))
     if moment is None:
         raise ValueError("not a time")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 _COLUMNS: dict[str, Callable[[Any], Any]] = {
