@@ -29,7 +29,13 @@ NAME_LENGTH = 64
 PERMISSION_LENGTH = 100
 PERMISSIONS_PER_ROLE = 200
 
-validate_name = RegexValidator(r"^[a-z][a-z0-9_-]*\Z", _("Use lower case letters, digits, - and _."))
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+validate_name = RegexValidator(rf"^{_NAME.pattern}\Z", _("Use lower case letters, digits, - and _."))
+
+
+def is_name(text: str) -> bool:
+    """Whether a role may be called so."""
+    return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
 def is_permission(name: str) -> bool:

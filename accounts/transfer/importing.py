@@ -6,7 +6,7 @@ from itertools import islice
 
 from django.db import IntegrityError, connection, transaction
 
-from accounts import audit, roles
+from accounts import audit, role_changes, roles
 from accounts.models import ImportRun, Role
 from accounts.transfer.records import Line
 from accounts.transfer.rows import Rejected, Row, parse
@@ -29,6 +29,7 @@ class Import:
     fingerprint: str
     on_conflict: OnConflict = "skip"
     is_inviting: bool = False
+    is_creating_roles: bool = False
     tally: Tally = field(default_factory=Tally)
     lines: int = 0
 
@@ -77,7 +78,8 @@ class Import:
         if line.fault:
             raise Rejected(line.fault)
         fields = parse(self._translated(line.record))
-        if fields.get("role", roles.USER) not in known_roles:
+        role = fields.get("role", roles.USER)
+        if role not in known_roles and not (self.is_creating_roles and roles.is_name(role)):
             raise Rejected("role: there is no such role")
         return Candidate(line.number, fields)
 
@@ -109,6 +111,7 @@ class Import:
         for tries_left in reversed(range(TRIES)):
             try:
                 with transaction.atomic():
+                    self._create_roles(candidates)
                     Storage(self.on_conflict, self.is_inviting, self._reject).store(candidates, self.tally)
                     self._remember(self.lines + lines)
                 break
@@ -117,6 +120,13 @@ class Import:
                 if not tries_left:
                     raise
         self.lines += lines
+
+    def _create_roles(self, candidates: list[Candidate]) -> None:
+        """Those that are missing, without permissions: a file is no place to hand out rights."""
+        if self.is_creating_roles:
+            named = {one.fields["role"] for one in candidates if "role" in one.fields}
+            for name in sorted(named.difference(Role.objects.values_list("name", flat=True))):
+                role_changes.create(name, [], actor=None)
 
     def _remember(self, lines: int) -> None:
         ImportRun.objects.update_or_create(pk=self.fingerprint, defaults={"lines": lines, "tally": asdict(self.tally)})

@@ -32,8 +32,9 @@ Report = Callable[[int, str], None]
 class Command(ExampleCommand):
     help = (
         "Imports users from CSV, JSON lines or a JSON document. Columns or keys are those of a user in the API and "
-        "`password_hash`; only `email` is required. An import that was stopped goes on where it was when it is "
-        "started again with the same file and options. The status is 1 when a line was rejected."
+        "`password_hash`, and how suspensions and invitations stand; only `email` is required. Roles have to be there "
+        "before, or are made without permissions (--create-roles). An import that was stopped goes on where it was "
+        "when it is started again with the same file and options. The status is 1 when a line was rejected."
     )
     _rejections = 0
     example = "import_users users.csv --on-conflict update --report rejected.csv"
@@ -44,6 +45,7 @@ class Command(ExampleCommand):
         how = "what becomes of a line whose address or id a user has already (%(default)s)"
         parser.add_argument("--on-conflict", choices=CONFLICTS, default="skip", help=how)
         parser.add_argument("--invite", action="store_true", help="mail new users without a password an invitation")
+        parser.add_argument("--create-roles", action="store_true", help="make missing roles, without permissions")
         parser.add_argument("--report", metavar="FILE", help="a CSV of the rejected lines with their reasons")
         parser.add_argument("--dry-run", action="store_true", help="tell what would happen, and store nothing")
 
@@ -62,10 +64,17 @@ class Command(ExampleCommand):
         self._sum_up(work.tally, is_dry=dry_run)
 
     def _import(
-        self, source: BinaryIO, *, format: str, on_conflict: OnConflict, invite: bool, **_options: Any
+        self,
+        source: BinaryIO,
+        *,
+        format: str,
+        on_conflict: OnConflict,
+        invite: bool,
+        create_roles: bool,
+        **_options: Any,
     ) -> Import:
-        fingerprint = _fingerprint(source, format, on_conflict, str(invite))
-        return Import(FORMATS[format], _ignore, fingerprint, on_conflict, invite)
+        fingerprint = _fingerprint(source, format, on_conflict, str(invite), str(create_roles))
+        return Import(FORMATS[format], _ignore, fingerprint, on_conflict, invite, create_roles)
 
     def _run(self, work: Import, source: BinaryIO, *, is_dry: bool, is_resumed: bool) -> None:
         """A conflict that is to end the import is looked for before anything is stored."""
