@@ -94,7 +94,8 @@ def suspend(user: User, *, actor: User | None, reason: str = "", until: datetime
     """
     suspension.check_end(until)
     with authority.changing(user, actor) as current:
-        if current.is_active or reason or current.suspended_until != until:
+        has_reason = reason in ("", current.suspension_reason)
+        if current.is_active or not has_reason or current.suspended_until != until:
             suspension.begin(current, actor=actor, reason=reason, until=until)
     return current
 

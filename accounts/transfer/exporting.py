@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import IO, Any
 
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db.models import QuerySet
 
 from accounts import spreadsheets
@@ -15,6 +16,7 @@ ROWS_AT_ONCE = 2000
 COLUMNS = (
     *("id", "email", "full_name", "role", "is_active", "email_verified", "locale", "metadata"),
     *("created_at", "updated_at", "last_login_at"),
+    *("suspended_until", "suspension_reason", "invited_at", "invitation_ended_at"),
 )
 
 
@@ -39,17 +41,19 @@ WRITERS: dict[str, Callable[..., Iterator[None]]] = {"csv": write_csv, "jsonl": 
 
 
 def _rows(users: QuerySet[User], with_hashes: bool) -> Iterator[dict[str, Any]]:
-    columns = [*COLUMNS, "password_hash"] if with_hashes else COLUMNS
+    columns = [*COLUMNS, "password_hash"]
     stored = [{"role": "role__name", "password_hash": "password"}.get(name, name) for name in columns]
     for row in users.order_by("id").values_list(*stored).iterator(ROWS_AT_ONCE):
-        yield _row(dict(zip(columns, row, strict=True)))
+        yield _row(dict(zip(columns, row, strict=True)), with_hashes)
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    """An unusable password, which begins with "!", is no hash."""
-    if str(row.get("password_hash", "")).startswith("!"):
-        row["password_hash"] = ""
-    return row
+def _row(row: dict[str, Any], with_hashes: bool) -> dict[str, Any]:
+    """An invitation that was accepted goes with its password alone: without it, it would seem open or revoked."""
+    encoded = row.pop("password_hash")
+    has_password = not encoded.startswith(UNUSABLE_PASSWORD_PREFIX)
+    if with_hashes:
+        return row | {"password_hash": encoded if has_password else ""}
+    return row | (dict.fromkeys(("invited_at", "invitation_ended_at")) if has_password else {})
 
 
 def _cell(value: Any) -> str:

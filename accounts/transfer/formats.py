@@ -23,8 +23,9 @@ def usermanager(record: Row) -> Row:
 
 
 def supabase(record: Row) -> Row:
-    """Supabase Auth: the table auth.users, as CSV or JSON. A ban that has not ended suspends."""
+    """Supabase Auth: the table auth.users, as CSV or JSON. A ban that has not ended suspends until it does."""
     about = _object(record.get("raw_user_meta_data"))
+    banned_until = _future(record.get("banned_until"))
     if record.get("deleted_at"):
         raise Rejected("deleted_at: the user was deleted there")
     return {
@@ -33,7 +34,8 @@ def supabase(record: Row) -> Row:
         "password_hash": record.get("encrypted_password"),
         "full_name": about.get("full_name") or about.get("name"),
         "email_verified": bool(record.get("email_confirmed_at") or record.get("confirmed_at")),
-        "is_active": not _is_future(record.get("banned_until")),
+        "is_active": banned_until is None,
+        "suspended_until": banned_until,
         "created_at": record.get("created_at"),
         "last_login_at": record.get("last_sign_in_at"),
         "metadata": about,
@@ -153,9 +155,11 @@ def _language(value: Any) -> str | None:
     return language if language in dict(settings.LANGUAGES) else None
 
 
-def _is_future(value: Any) -> bool:
+def _future(value: Any) -> str | None:
+    """A time that is to come; none for any other and for what is no time."""
     try:
         moment = datetime.fromisoformat(str(value or ""))
     except ValueError:
-        return False
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) > datetime.now(UTC)
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.isoformat() if moment > datetime.now(UTC) else None

@@ -18,6 +18,7 @@ from accounts.addresses import ADDRESS_LENGTH, canonical_email
 from accounts.errors import AccountError
 from accounts.transfer import hashes
 
+_TIMES = ("created_at", "last_login_at", "suspended_until", "invited_at", "invitation_ended_at")
 _FLAGS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": False, "0": False, "no": False}
 
 Row = Mapping[str, Any]
@@ -33,6 +34,9 @@ def parse(row: Row) -> dict[str, Any]:
         raise Rejected("email: there is none")
     fields = {name: _field(name, row[name]) for name in _COLUMNS if row.get(name) not in (None, "")}
     fields["email"], fields["email_key"] = fields["email"]
+    for name in {"suspended_until", "suspension_reason"} & fields.keys():
+        if fields.get("is_active", True):
+            raise Rejected(f"{name}: write false as is_active with it")
     if "password_hash" in fields:
         fields["password"] = fields.pop("password_hash")
     return fields
@@ -65,6 +69,14 @@ def _full_name(value: Any) -> str:
     if len(name) > names.MAX_LENGTH:
         raise ValueError("too long")
     return name
+
+
+def _reason(value: Any) -> str:
+    reason = _text(value).strip()
+    names.validate_reason(reason)
+    if len(reason) > names.REASON_LENGTH:
+        raise ValueError("too long")
+    return reason
 
 
 def _role(value: Any) -> str:
@@ -106,8 +118,8 @@ _COLUMNS: dict[str, Callable[[Any], Any]] = {
     "email_verified": _flag,
     "locale": _locale,
     "metadata": _metadata,
-    "created_at": _moment,
-    "last_login_at": _moment,
+    **dict.fromkeys(_TIMES, _moment),
+    "suspension_reason": _reason,
     "password_hash": lambda value: hashes.encoded(_text(value).strip()),
 }
 _EXPECTED = {
@@ -119,7 +131,7 @@ _EXPECTED = {
     "email_verified": "write true or false",
     "locale": "write en or es",
     "metadata": "write a JSON object of at most 16 KiB",
-    "created_at": "write a time such as 2026-01-31T12:00:00Z",
-    "last_login_at": "write a time such as 2026-01-31T12:00:00Z",
+    **dict.fromkeys(_TIMES, "write a time such as 2026-01-31T12:00:00Z"),
+    "suspension_reason": f"write one line of at most {names.REASON_LENGTH} characters",
     "password_hash": "write a password hash",
 }

@@ -82,7 +82,7 @@ class Storage:
 
     def _invite(self, created: Iterable[User]) -> None:
         for user in created:
-            if user.is_active and not user.has_usable_password():
+            if user.is_active and not user.has_usable_password() and not user.is_uninvited:
                 invitations.owe(user, actor=None)
 
 
@@ -136,6 +136,10 @@ def _update(fields: dict[str, Any], role_of: dict[str, Role]) -> None:
     changes = {name: fields[name] for name in UPDATABLE if name in fields}
     if "role" in changes:
         changes["role"] = role_of[changes["role"]]
+    if {"suspended_until", "suspension_reason"} & fields.keys():
+        del changes["is_active"]
+        how = {"reason": fields.get("suspension_reason", ""), "until": fields.get("suspended_until")}
+        user = users.suspend(user, actor=None, **how)
     user = users.update(user, actor=None, **changes)
     if fields.get("password", user.password) != user.password:
         _replace_hash(user, fields["password"])

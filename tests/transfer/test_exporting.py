@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,19 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import spreadsheets
-from accounts.models import User
+from accounts import invitations, passwords, spreadsheets, tokens, users
+from accounts.models import AuditEvent, Role, User
+from accounts.models.identifiers import new_id
+from accounts.tokens import Purpose
+from notifications import delivery
+from notifications.models import OutboxMail
 from tests.conftest import PASSWORD
 from tests.transfer.conftest import Importing
 from tests.usermanager.processes import PROJECT, clean_environment, manage
 
 FIELDS = (
     *("id", "email", "email_key", "full_name", "role__name", "is_active", "email_verified", "locale", "metadata"),
-    *("created_at", "last_login_at"),
+    *("created_at", "last_login_at", "suspended_until", "suspension_reason", "invited_at", "invitation_ended_at"),
 )
 
 
@@ -57,6 +62,80 @@ def test_an_export_imports_to_the_same_users(import_users: Importing, tmp_path: 
     assert stored() == before
     assert list(hashes.all()) == kept
     assert User.objects.get(email="Bruno@Bücher.example").check_password(PASSWORD)
+
+
+@pytest.fixture
+def states(person: Callable[..., User], role: Callable[..., Role]) -> dict[str, str]:
+    """People in all states that an installation keeps, and how the invitation of each stands."""
+    role("support", "users.view")
+    person("dora", role="support")
+    users.suspend(person("emil"), actor=None, reason="=Chargeback, again", until=timezone.now() + timedelta(days=9))
+    users.suspend(person("flor"), actor=None, reason="Spam")
+    for name in ("sent", "revoked", "accepted"):
+        users.create(f"{name}@example.com", actor=None)
+    invitations.revoke(User.objects.get(email="revoked@example.com"), actor=None)
+    passwords.reset(mailed_token("accepted@example.com"), PASSWORD)
+    return invitation_states()
+
+
+def mailed_token(address: str) -> str:
+    user = User.objects.get(email=address)
+    return tokens.issue(user, Purpose.PASSWORD_RESET, request=new_id(), email=address)
+
+
+def invitation_states() -> dict[str, str]:
+    found: Any = invitations.with_states(User.objects.order_by("email"))
+    return {user.email: user.invitation for user in found}
+
+
+def moved(import_users: Importing, file: Path, **options: Any) -> str:
+    """Exports into a file that a fresh installation imports."""
+    export(file, **options)
+    OutboxMail.objects.all().delete()
+    User.objects.all().delete()
+    Role.objects.filter(is_builtin=False).delete()
+    return import_users(file.read_text(), create_roles=True)
+
+
+@pytest.mark.parametrize("name", ["users.csv", "users.jsonl"])
+def test_roles_suspensions_and_invitations_come_along(
+    import_users: Importing, tmp_path: Path, states: dict[str, str], name: str
+) -> None:
+    assert {states[f"{name}@example.com"] for name in ("sent", "revoked", "accepted")} == {
+        "sent",
+        "revoked",
+        "accepted",
+    }
+    before = stored()
+    assert "6 created, 0 updated, 0 skipped, 0 rejected" in moved(import_users, tmp_path / name, with_hashes=True)
+    assert stored() == before
+    assert invitation_states() == states
+    assert Role.objects.get(name="support").permissions == []
+    assert AuditEvent.objects.get(kind="role:created").data == {"role": "support", "permissions": []}
+
+
+def test_without_hashes_who_accepted_an_invitation_has_none(
+    import_users: Importing, tmp_path: Path, states: dict[str, str]
+) -> None:
+    moved(import_users, tmp_path / "users.csv")
+    assert invitation_states() == states | {"accepted@example.com": "none"}
+    assert not User.objects.get(email="accepted@example.com").is_uninvited
+
+
+def test_who_was_uninvited_gets_in_by_no_forgotten_password(
+    import_users: Importing, tmp_path: Path, states: dict[str, str]
+) -> None:
+    moved(import_users, tmp_path / "users.csv", with_hashes=True)
+    import_users("email,invited_at,invitation_ended_at\neva@example.com,2026-01-01,2026-01-02\n", invite=True)
+    for address in ("revoked@example.com", "eva@example.com", "sent@example.com"):
+        passwords.request_reset(address)
+    for mail in OutboxMail.objects.all():
+        delivery.deliver(mail.pk)
+    assert {(mail.email, mail.state) for mail in OutboxMail.objects.all()} == {
+        ("revoked@example.com", "cancelled"),
+        ("eva@example.com", "cancelled"),
+        ("sent@example.com", "sent"),
+    }
 
 
 @pytest.mark.usefixtures("crowd")

@@ -31,7 +31,9 @@ def test_supabase_as_csv_of_auth_users(import_users: Importing) -> None:
     assert (str(dora().pk), dora().full_name, dora().email_verified) == (ID, "Dora Díaz", True)
     assert (dora().role.name, dora().metadata["plan"], dora().password) == ("user", "pro", f"bcrypt${BCRYPT}")
     assert dora().created_at.isoformat() == "2024-04-01T12:00:00.123456+00:00"
-    assert not User.objects.get(email="eva@example.com").is_active
+    eva = User.objects.get(email="eva@example.com")
+    assert eva.suspended_until
+    assert (eva.is_active, eva.suspended_until.isoformat()) == (False, "2999-01-01T00:00:00+00:00")
 
 
 def test_keycloak_as_a_realm_export(import_users: Importing) -> None:

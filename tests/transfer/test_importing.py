@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from accounts import login
-from accounts.models import AuditEvent, ImportRun, OneTimeToken, Session, User
+from accounts.models import AuditEvent, ImportRun, OneTimeToken, Role, Session, User
 from accounts.transfer import importing
 from notifications.models import OutboxMail
 from tests.conftest import PASSWORD
@@ -78,6 +78,17 @@ def test_an_id_is_of_the_time_of_the_creation_so_that_lists_by_age_are_right(imp
         ({"email": "d@example.com", "full_name": "\ud800"}, "full_name: write one line"),
         ({"email": "d@example.com", "full_name": "x" * 151}, "full_name: write one line"),
         ({"email": "d@example.com", "role": "nonsense"}, "role: there is no such role"),
+        ({"email": "d@example.com", "suspended_until": "2999-01-01T00:00:00Z"}, "suspended_until: write false as"),
+        ({"email": "d@example.com", "is_active": True, "suspension_reason": "Spam"}, "suspension_reason: write false"),
+        (
+            {"email": "d@example.com", "is_active": False, "suspension_reason": "a\tb"},
+            "suspension_reason: write one line",
+        ),
+        (
+            {"email": "d@example.com", "is_active": False, "suspension_reason": "x" * 251},
+            "suspension_reason: write one",
+        ),
+        ({"email": "d@example.com", "invited_at": "soon"}, "invited_at: write a time such as"),
         ({"email": "d@example.com", "is_active": "perhaps"}, "is_active: write true or false"),
         ({"email": "d@example.com", "locale": "fr"}, "locale: write en or es"),
         ({"email": "d@example.com", "locale": ["es"]}, "locale: write en or es"),
@@ -187,6 +198,35 @@ def test_a_dry_run_comes_to_the_same_and_stores_nothing(
     would = import_users(text, on_conflict=on_conflict, dry_run=True)
     assert (addresses(), ImportRun.objects.count()) == (["ana@example.com"], 0)
     assert would.replace("Would be", "Done") == import_users(text, on_conflict=on_conflict)
+
+
+def test_an_update_suspends_with_reason_and_end_and_is_told_once(import_users: Importing, ana: User) -> None:
+    row = {"email": ana.email, "is_active": False, "suspension_reason": "Spam", "suspended_until": "2999-01-31T12:00Z"}
+    for name in ("Ana G.", "Ana"):
+        rows = lines(row, {"email": ana.email, "full_name": name})
+        assert "2 updated" in import_users(rows, on_conflict="update")
+    ana.refresh_from_db()
+    assert (ana.is_active, ana.suspension_reason, ana.full_name) == (False, "Spam", "Ana")
+    assert ana.suspended_until
+    assert ana.suspended_until.isoformat() == "2999-01-31T12:00:00+00:00"
+    assert AuditEvent.objects.filter(kind="user:suspended").count() == 1
+    over = row | {"suspended_until": "2001-01-31T12:00Z"}
+    assert "Line 1: This time is over." in import_users(lines(over), on_conflict="update")
+
+
+@pytest.mark.parametrize("name", ["Support", "a b", "-", "x" * 65])
+def test_no_role_is_made_that_no_name_can_be(import_users: Importing, name: str) -> None:
+    before = Role.objects.count()
+    said = import_users(lines({"email": "d@example.com", "role": name}), create_roles=True)
+    assert "Line 1: role: " in said
+    assert Role.objects.count() == before
+
+
+def test_trying_makes_no_role(import_users: Importing) -> None:
+    before = Role.objects.count()
+    said = import_users(lines({"email": "d@example.com", "role": "support"}), create_roles=True, dry_run=True)
+    assert "Would be: 1 created" in said
+    assert Role.objects.count() == before
 
 
 def test_who_has_no_password_is_invited_on_demand(import_users: Importing) -> None:

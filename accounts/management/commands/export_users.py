@@ -18,7 +18,10 @@ from accounts.transfer.exporting import ROWS_AT_ONCE, WRITERS
 
 
 class Command(ExampleCommand):
-    help = "Writes all users, or those that the filters leave, as CSV or JSON lines; `import_users` reads either."
+    help = (
+        "Writes all users, or those that the filters leave, as CSV or JSON lines; `import_users` reads either. Roles "
+        "go by their names; what they permit stays here."
+    )
     example = "export_users users.csv --role support"
 
     def add_arguments(self, parser: CommandParser) -> None:
