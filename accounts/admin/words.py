@@ -11,6 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import audit, invitations
 from accounts.admin import links
@@ -20,6 +21,26 @@ from accounts.models import User
 NOTHING = format_html('<span class="nothing">{}</span>', "–")
 RECENT = timedelta(days=30)
 UNTOLD = {"session", "mail"}  # ids say nothing to people
+LABELS = {
+    "role": gettext_lazy("role"),
+    "old": gettext_lazy("old"),
+    "new": gettext_lazy("new"),
+    "reason": gettext_lazy("reason"),  # of suspensions from before it stood with the user
+    "until": gettext_lazy("until"),
+    "fields": gettext_lazy("fields"),
+    "filters": gettext_lazy("filters"),
+    "code": gettext_lazy("code"),
+    "scope": gettext_lazy("limit"),
+    "sessions": gettext_lazy("sessions"),
+    "permissions": gettext_lazy("permissions"),
+    "mail_kind": gettext_lazy("mail"),
+    "kid": gettext_lazy("key"),
+    "lines_done": gettext_lazy("lines done"),
+    "created": gettext_lazy("created"),
+    "updated": gettext_lazy("updated"),
+    "skipped": gettext_lazy("skipped"),
+    "rejected": gettext_lazy("rejected"),
+}
 
 
 def moment(at: datetime | None) -> str:
@@ -64,7 +85,7 @@ def details(data: dict[str, Any]) -> str:
     told = {name: value for name, value in data.items() if name not in UNTOLD and value not in ("", None, [])}
     if "until" in told:
         told["until"] = date_format(datetime.fromisoformat(told["until"]), "SHORT_DATETIME_FORMAT")
-    return " · ".join(f"{name}: {_value(value)}" for name, value in told.items())
+    return " · ".join(f"{LABELS.get(name, name)}: {_value(value)}" for name, value in told.items())
 
 
 def _suspended(user: User) -> SafeString:
