@@ -88,7 +88,15 @@ def test_nonsense_is_no_fault_on_either_database(database: str, person: Callable
             assert client.get(address, query).status_code in (200, 302, 400), f"{address}?{urlencode(query)}"
 
 
-@pytest.mark.parametrize("chosen", ["x", "\0", "1", "99999999999999999999"])
+def test_a_search_that_is_none_exports_nobody(root: User, panel_of: Panel) -> None:
+    client = panel_of(root)
+    answer = client.get(EXPORT, {"q": "\0"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, USERS)
+    assert "Null characters are not allowed." in client.get(USERS, {"q": "\0"}, follow=True).content.decode()
+    assert not AuditEvent.objects.filter(kind="users:exported").exists()
+
+
+@pytest.mark.parametrize("chosen", ["x", "zz", "\0", "1", "99999999999999999999"])
 def test_what_is_no_id_is_not_acted_on(root: User, panel_of: Panel, chosen: str) -> None:
     client = panel_of(root)
     for address, action in ((USERS, "suspend"), (SESSIONS, "end"), (MAILS, "cancel")):
