@@ -12,11 +12,12 @@ from celery import current_app
 from kombu import Connection, Message, Queue
 from pytest_django import Settings
 
-from notifications import mail_server, outbox
+from notifications import mail_server, outbox, publisher
 from notifications.doorbell import Doorbell
 from notifications.models import OutboxMail
 from tests.conftest import missing
 from tests.notifications.post import Post
+from tests.notifications.proxy import Proxy
 from tests.notifications.queues import NAMES, queues
 
 BROKER = "amqp://guest:guest@127.0.0.1:5672//"
@@ -121,3 +122,33 @@ def bell(data_dir: Path) -> Iterator[Doorbell]:
     bell = Doorbell()
     yield bell
     bell.close()
+
+
+@pytest.fixture
+def fresh_publisher() -> Iterator[None]:
+    """A publisher without a connection or a failure to remember."""
+    forget_failures()
+    yield
+    forget_failures()
+
+
+def forget_failures() -> None:
+    """Waits for whatever the thread is doing."""
+    publisher._thread.submit(publisher._drop).result()
+    publisher._broken_until = 0.0
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where time is not what is tested, a busy machine may take it."""
+    monkeypatch.setattr(publisher, "WAIT_SECONDS", 5.0)
+
+
+@pytest.fixture
+def proxy(settings: Settings) -> Iterator[Proxy]:
+    """The way to the broker."""
+    proxy = Proxy()
+    settings.CELERY_BROKER_URL = proxy.url
+    yield proxy
+    forget_failures()
+    proxy.close()

@@ -16,43 +16,17 @@ from pytest_django import Settings
 from notifications import publisher
 from notifications.doorbell import Doorbell
 from notifications.models import Queue
-from tests.notifications.conftest import Broker
+from tests.notifications.conftest import Broker, forget_failures
 from tests.notifications.proxy import Proxy
 from tests.usermanager.processes import eventually, free_port
+
+pytestmark = pytest.mark.usefixtures("fresh_publisher")
 
 MOST_SECONDS = 0.15  # 100 ms, and what a busy machine adds
 MALFORMED = [
     b"\x01\x00\x00\x00\x00\x00\x02\x00\x0a\xce",  # half the number of a method
     b"\x01\x00\x00\x00\x00\x00\x06\x00\x0a\x00\x0a\x00\x09\xce",  # a greeting that breaks off
 ]
-
-
-@pytest.fixture(autouse=True)
-def fresh_publisher() -> Iterator[None]:
-    forget_failures()
-    yield
-    forget_failures()
-
-
-def forget_failures() -> None:
-    """Waits for whatever the thread is doing."""
-    publisher._thread.submit(publisher._drop).result()
-    publisher._broken_until = 0.0
-
-
-@pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where time is not what is tested, a busy machine may take it."""
-    monkeypatch.setattr(publisher, "WAIT_SECONDS", 5.0)
-
-
-@pytest.fixture
-def proxy(settings: Settings) -> Iterator[Proxy]:
-    proxy = Proxy()
-    settings.CELERY_BROKER_URL = proxy.url
-    yield proxy
-    forget_failures()
-    proxy.close()
 
 
 @contextmanager
