@@ -47,6 +47,7 @@ class Node:
         }
         (folder / "plugins").write_text("[].")
         self._process: subprocess.Popen[bytes] | None = None
+        self._port_mapper: subprocess.Popen[bytes] | None = None
 
     def url(self, host: str = "%2F") -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/{host}"
@@ -58,7 +59,9 @@ class Node:
         return self.url(name)
 
     def start(self) -> None:
-        """Returns at once; await_ready() waits."""
+        """Returns at once; await_ready() waits. A port mapper that RabbitMQ starts by itself would outlive it."""
+        self._port_mapper = self._port_mapper or subprocess.Popen(["epmd"], env=self._environment)  # noqa: S607
+        eventually(lambda: _listens(int(self._environment["ERL_EPMD_PORT"])))
         with (self._folder / "printed.txt").open("ab") as printed:
             self._process = subprocess.Popen(
                 [self._home / "rabbitmq-server"], env=self._environment, stdout=printed, stderr=printed,
@@ -109,16 +112,14 @@ class Node:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(20)
-        subprocess.run(["epmd", "-kill"], env=self._environment, capture_output=True, check=False)  # noqa: S607
+        if self._port_mapper:
+            self._port_mapper.kill()
+            self._port_mapper.wait(20)
 
     def _answers(self) -> bool:
         assert self._process
         assert self._process.poll() is None, (self._folder / "printed.txt").read_text()[-2000:]
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=2).close()
-        except OSError:
-            return False
-        return True
+        return _listens(self.port)
 
     def _signal(self, number: signal.Signals) -> None:
         os.kill(int((self._folder / "pid").read_text()), number)
@@ -126,6 +127,14 @@ class Node:
     def _ctl(self, *arguments: str) -> None:
         command = [str(self._home / "rabbitmqctl"), "--quiet", *arguments]
         subprocess.run(command, env=self._environment, capture_output=True, check=True, timeout=60)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

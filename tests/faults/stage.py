@@ -205,6 +205,11 @@ class Stage:
         """How many mails somebody took up once more."""
         return len(self._rows("id", domain, "AND attempts > 1"))
 
+    def reported(self, *words: str) -> int:
+        """How often its processes have logged any of these words."""
+        logs = [process.log.read_text() for process in self._processes]
+        return sum(log.count(word) for log in logs for word in words)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Somebody else writes to the database, and does not come to an end."""
