@@ -135,6 +135,17 @@ def revoke_all(user: User, *, actor: User | None, keep: Session | None = None) -
     return ended
 
 
+def note_move(session: Session) -> None:
+    """Remembers that its user asked for another address here: when they have moved, this session goes on."""
+    Session.objects.filter(user=session.user_id, is_moving=True).update(is_moving=False)
+    Session.objects.filter(pk=session.pk).update(is_moving=True)
+
+
+def moving(user: User) -> Session | None:
+    """The session in which the user asked for another address."""
+    return Session.objects.filter(user=user, is_moving=True).first()
+
+
 def prune() -> int:
     """Deletes sessions that ended more than 30 days ago; returns how many.
 

@@ -30,13 +30,14 @@ class ChangeAddressView(ApiView):
         example={"new_email": "ana.garcia@example.com", "current_password": "correct horse battery staple"},
     )
     def post(self, request: SignedIn) -> Response:
-        addresses_change.request(request.user, **read(ChangeAddressInput, request))
+        addresses_change.request(request.user, keep=request.auth, **read(ChangeAddressInput, request))
         return Response({"detail": _("Please follow the link that we have sent to the new address.")}, 202)
 
 
 class ConfirmAddressView(OpenView):
     @operation(
         "Confirm another address",
+        description="The address changes now. Every session ends but the one in which the change was asked for.",
         request=TokenInput,
         refusals=["invalid_token", "throttled"],
         example={"token": "the token of the mailed link"},

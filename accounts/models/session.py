@@ -27,6 +27,7 @@ class Session(models.Model):
     idle_expires_at = models.DateTimeField(help_text="When it ends unless it is used.")
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     ip = models.GenericIPAddressField(_("address"), null=True, blank=True)
+    is_moving = models.BooleanField(default=False, help_text="Its user asked for another address here.")
     user_agent = models.CharField(_("device"), max_length=256, blank=True, default="")
 
     objects = SessionQuerySet.as_manager()

@@ -186,7 +186,26 @@ def test_guesses_are_limited(secret: str, settings: Settings) -> None:
     assert User.objects.get().email == "ana@example.com"
 
 
-def test_the_new_address_holds_for_the_next_token(ana: User, secret: str) -> None:
+def test_every_session_ends_but_the_one_in_which_it_was_asked_for(ana: User, bruno: User, client: APIClient) -> None:
+    older, others = log_in(APIClient()).json(), log_in(APIClient(), bruno.email).json()
+    ask(APIClient(headers={"Authorization": f"Bearer {older['access']}"}), "ana@never.example")
+    ask(client)
+    newer = log_in(APIClient()).json()
+    assert confirm(mailed("email_change")).status_code == 204
+    for tokens in (older, newer):
+        refused(me(tokens["access"]), 401, "token_not_valid")
+        refused(post(APIClient(), "auth/token/refresh/", refresh=tokens["refresh"]), 401, "token_not_valid")
+    assert client.get("/api/v1/users/me/").status_code == 200
+    assert me(others["access"]).status_code == 200
+    assert "session:all_revoked" in events()
+
+
+def test_a_session_that_was_not_asked_ends_when_the_link_is_used(ana: User, secret: str) -> None:
     tokens = log_in(APIClient()).json()
     confirm(secret)
-    assert me(tokens["access"]).json()["email"] == NEW
+    refused(me(tokens["access"]), 401, "token_not_valid")
+
+
+def test_the_new_address_holds_for_the_next_token(client: APIClient, secret: str) -> None:
+    confirm(secret)
+    assert client.get("/api/v1/users/me/").json()["email"] == NEW
