@@ -4,8 +4,10 @@ What is not even HTTP is refused with a problem document, too, and a client that
 """
 
 import json
+import math
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +20,9 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.gthread import ThreadWorker
 
-REQUEST_SECONDS = 20.0
+HEADER_SECONDS = 5.0  # from its first byte
+BODY_SECONDS = 10.0
+LINGER_SECONDS = 1.0  # for a client to take its answer and hang up
 
 OURS = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)  # faults of the server, not of a client
 REFUSAL = (
@@ -31,19 +35,39 @@ REFUSAL = (
 class ImpatientSocket(socket.socket):
     """One that is at its end for the reader when the deadline is over."""
 
-    deadline = float("inf")
+    deadline: float | None = None
+    is_late = False
+
+    def begin(self) -> None:
+        """Another request: its time begins when something of it is there."""
+        self.deadline, self.is_late = None, False
 
     def recv(self, *arguments: Any) -> bytes:
+        if self.deadline is None:
+            self.deadline = time.monotonic() + HEADER_SECONDS
         left = self.deadline - time.monotonic()
-        if left <= 0:
-            return b""
-        self.settimeout(min(left, REQUEST_SECONDS))
         try:
-            return super().recv(*arguments)
+            if left > 0:
+                self.settimeout(left)
+                return super().recv(*arguments)
         except TimeoutError:
-            return b""
+            pass
         finally:
             self.setblocking(True)
+        self.is_late = True
+        return b""
+
+    def linger(self) -> None:
+        """Hangs up in a way that loses nothing of the answer (RFC 9112, section 9.6).
+
+        gunicorn would wait for the client in the very thread that accepts all others; nothing is left to wait for then.
+        """
+        self.deadline = min(self.deadline or math.inf, time.monotonic() + LINGER_SECONDS)
+        with suppress(OSError):
+            self.shutdown(socket.SHUT_WR)
+            while self.recv(4096):
+                pass
+        self.deadline = 0.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -56,8 +80,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Any) -> Any:
         """Runs in a thread, once for each request."""
-        conn.sock.deadline = time.monotonic() + REQUEST_SECONDS
-        return super().handle(conn)
+        conn.sock.begin()
+        goes_on = super().handle(conn)
+        if conn.sock.is_late:  # the rest of this request must not pass for another one
+            goes_on = False
+        if not goes_on:
+            conn.sock.linger()
+        return goes_on
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Runs when the header is there."""
+        conn.sock.deadline = time.monotonic() + BODY_SECONDS
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Without the words of the request, which may hold a token, in answer or log."""
