@@ -9,6 +9,7 @@ class ImportRun(models.Model):
 
     fingerprint = models.CharField(primary_key=True, max_length=64, help_text="SHA-256 of the file and the options.")
     lines = models.PositiveBigIntegerField(default=0, help_text="How many records of the file are done.")
+    report_bytes = models.PositiveBigIntegerField(default=0, help_text="How much of the report belongs to these.")
     tally = models.JSONField(default=dict)
     started_at = models.DateTimeField(default=timezone.now)
 

@@ -1,6 +1,6 @@
 """Stores a batch of users that were read from a file, in the transaction of the caller."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -13,8 +13,11 @@ from accounts import audit, invitations, roles, sessions, tokens, users
 from accounts.errors import AccountError, NotFound
 from accounts.models import Role, User
 from accounts.models.identifiers import id_of
+from accounts.transfer.rejections import Rejection
 
 UPDATABLE = ("full_name", "role", "is_active", "email_verified", "locale", "metadata")
+
+TAKEN_ID = _("Another user has this id.")
 
 OnConflict = Literal["skip", "update", "fail"]
 
@@ -50,14 +53,14 @@ class Candidate(NamedTuple):
 
 @dataclass
 class Storage:
-    """Where a batch goes, what happens to those who are there already, and who is told of a line that is rejected."""
+    """Where a batch goes, what happens to those who are there already, and the list of lines that are rejected."""
 
     on_conflict: OnConflict
     is_inviting: bool
-    reject: Callable[[int, str], None]
+    rejections: list[Rejection]
 
-    def store(self, candidates: list[Candidate], tally: Tally) -> None:
-        """Raises Conflict; IntegrityError when somebody took one of the addresses meanwhile."""
+    def store(self, candidates: list[Candidate], tally: Tally) -> list[Candidate]:
+        """Those of whom users were made. Raises Conflict; IntegrityError when somebody took an address meanwhile."""
         fresh, conflicts = split(candidates, taken_keys(candidates))
         role_of = {role.name: role for role in Role.objects.all()}
         created = [_new_user(one.fields, role_of) for one in fresh]
@@ -67,6 +70,7 @@ class Storage:
             self._meet(one, role_of, tally)
         if self.is_inviting:
             self._invite(created)
+        return fresh
 
     def _meet(self, one: Candidate, role_of: dict[str, Role], tally: Tally) -> None:
         if self.on_conflict == "fail":
@@ -78,7 +82,7 @@ class Storage:
             _update(one.fields, role_of)
             tally.updated += 1
         except AccountError as refusal:
-            self.reject(one.line, str(refusal.detail))
+            self.rejections.append(Rejection(one.line, str(refusal.detail)))
 
     def _invite(self, created: Iterable[User]) -> None:
         for user in created:
@@ -97,13 +101,16 @@ def taken_keys(candidates: list[Candidate]) -> set[Any]:
 
 
 def split(candidates: list[Candidate], taken: set[Any]) -> tuple[list[Candidate], list[Candidate]]:
-    """Those who are new, and those whose address or id is taken, if only by an earlier line."""
+    """Those who are new, and those whose address or id is taken, if only by somebody new of an earlier line."""
     fresh: list[Candidate] = []
     conflicts: list[Candidate] = []
     seen = set(taken)
     for one in candidates:
-        (conflicts if one.keys & seen else fresh).append(one)
-        seen |= one.keys
+        if one.keys & seen:
+            conflicts.append(one)
+        else:
+            fresh.append(one)
+            seen |= one.keys
     return fresh, conflicts
 
 
@@ -132,7 +139,7 @@ def _update(fields: dict[str, Any], role_of: dict[str, Role]) -> None:
     """Changes what the row names. Raises AccountError, such as NotFound when the id is taken and the address is not."""
     user = User.objects.filter(email_key=fields["email_key"]).first()
     if user is None:
-        raise NotFound(_("Another user has this id."))
+        raise NotFound(TAKEN_ID)
     changes = {name: fields[name] for name in UPDATABLE if name in fields}
     if "role" in changes:
         changes["role"] = role_of[changes["role"]]

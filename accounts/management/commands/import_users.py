@@ -1,14 +1,13 @@
 """manage.py import_users: brings users in from a file, of ours or of another product."""
 
-import csv
 import hashlib
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,13 +19,13 @@ from accounts.transfer import files
 from accounts.transfer.formats import FORMATS
 from accounts.transfer.importing import Import
 from accounts.transfer.records import NotReadable
+from accounts.transfer.rehearsing import Rehearsal
+from accounts.transfer.rejections import Rejection, Report, ReportFile
 from accounts.transfer.storing import Conflict, OnConflict, Tally
 
 CONFLICTS = ("skip", "update", "fail")
 SHOWN_REJECTIONS = 20
 CHUNK_BYTES = 1024 * 1024
-
-Report = Callable[[int, str], None]
 
 
 class Command(ExampleCommand):
@@ -52,36 +51,18 @@ class Command(ExampleCommand):
     def handle(self, *_arguments: Any, file: str, report: str | None, dry_run: bool, **options: Any) -> None:
         with ExitStack() as opened:
             source = opened.enter_context(_source(file))
-            work = self._import(source, **options)
+            work = _work(Rehearsal if dry_run else Import, source, **options)
             is_resumed = not dry_run and work.resume()
             if is_resumed:
                 self.stderr.write(f"This import was stopped before; it goes on after {work.lines} lines.")
             work.report = opened.enter_context(self._report(report, is_resumed=is_resumed))
             try:
-                self._run(work, source, is_dry=dry_run, is_resumed=is_resumed)
+                if work.on_conflict == "fail" and not dry_run and not is_resumed:
+                    _go("Checking", source, _work(Rehearsal, source, **options))
+                _go("Checking" if dry_run else "Importing", source, work)
             except (Conflict, NotReadable) as fault:
                 raise CommandError(str(fault)) from fault
         self._sum_up(work.tally, is_dry=dry_run)
-
-    def _import(
-        self,
-        source: BinaryIO,
-        *,
-        format: str,
-        on_conflict: OnConflict,
-        invite: bool,
-        create_roles: bool,
-        **_options: Any,
-    ) -> Import:
-        fingerprint = _fingerprint(source, format, on_conflict, str(invite), str(create_roles))
-        return Import(FORMATS[format], _ignore, fingerprint, on_conflict, invite, create_roles)
-
-    def _run(self, work: Import, source: BinaryIO, *, is_dry: bool, is_resumed: bool) -> None:
-        """A conflict that is to end the import is looked for before anything is stored."""
-        if work.on_conflict == "fail" and not is_dry and not is_resumed:
-            rehearsal = replace(work, report=_ignore, tally=Tally())
-            _go("Checking", source, rehearsal, rehearsal.rehearse)
-        _go("Checking" if is_dry else "Importing", source, work, work.rehearse if is_dry else work.run)
 
     @contextmanager
     def _report(self, name: str | None, *, is_resumed: bool) -> Iterator[Report]:
@@ -90,20 +71,18 @@ class Command(ExampleCommand):
             yield self._shown
             return
         try:
-            with Path(name).open("a" if is_resumed else "w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file)
-                if not is_resumed:
-                    writer.writerow(["line", "reason"])
-                yield lambda line, reason: writer.writerow([line, reason]) and None
+            with Path(name).open("ab") as file:
+                yield ReportFile(file, is_resumed=is_resumed)
         except OSError as fault:
             raise CommandError(f"{name} cannot be written: {fault.strerror}.") from fault
 
-    def _shown(self, line: int, reason: str) -> None:
-        self._rejections += 1
-        if self._rejections <= SHOWN_REJECTIONS:
+    def _shown(self, rejections: list[Rejection], stands: int) -> int:
+        for line, reason in rejections[: max(0, SHOWN_REJECTIONS - self._rejections)]:
             self.stderr.write(f"Line {line}: {reason}")
-        elif self._rejections == SHOWN_REJECTIONS + 1:
+        before, self._rejections = self._rejections, self._rejections + len(rejections)
+        if before <= SHOWN_REJECTIONS < self._rejections:
             self.stderr.write("More lines are rejected; --report FILE lists all of them.")
+        return stands
 
     def _sum_up(self, tally: Tally, *, is_dry: bool) -> None:
         counts = ", ".join(f"{number} {name}" for name, number in asdict(tally).items())
@@ -136,13 +115,28 @@ def _fingerprint(source: BinaryIO, *options: str) -> str:
     return digest.hexdigest()
 
 
-def _go(label: str, source: BinaryIO, work: Import, run: Callable[..., None]) -> None:
+def _work(
+    kind: type[Import],
+    source: BinaryIO,
+    *,
+    format: str,
+    on_conflict: OnConflict,
+    invite: bool,
+    create_roles: bool,
+    **_options: Any,
+) -> Import:
+    fingerprint = _fingerprint(source, format, on_conflict, str(invite), str(create_roles))
+    return kind(FORMATS[format], _ignore, fingerprint, on_conflict, invite, create_roles)
+
+
+def _go(label: str, source: BinaryIO, work: Import) -> None:
     """Reads a duplicate of the file, as whoever reads text closes what it reads from."""
     source.seek(0)
     size = os.fstat(source.fileno()).st_size
     with os.fdopen(os.dup(source.fileno()), "rb") as stream, progress(label, size) as advance:
-        run(files.read(stream), lambda: advance(work.lines, os.lseek(source.fileno(), 0, os.SEEK_CUR)))
+        work.run(files.read(stream), lambda: advance(work.lines, os.lseek(source.fileno(), 0, os.SEEK_CUR)))
 
 
-def _ignore(line: int, reason: str) -> None:
+def _ignore(rejections: list[Rejection], stands: int) -> int:
     """A report that nobody reads."""
+    return stands
