@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
+from django.utils import translation
 from pytest_django import DjangoDbBlocker
 from rest_framework.test import APIClient
 
@@ -19,6 +20,13 @@ from tests.notifications import databases
 PASSWORD = "correct horse battery staple"
 OTHER_PASSWORD = "staple battery horse correct"
 MANAGER = ["users.view", "users.add", "users.change", "users.delete"]
+
+
+@pytest.fixture(autouse=True)
+def language() -> Iterator[None]:
+    """The default one again after each test: a request leaves its own active, and commands speak what is active."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

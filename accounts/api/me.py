@@ -75,7 +75,7 @@ class ExportedSessionSerializer(SessionSerializer):
     expires_at = serializers.DateTimeField(read_only=True)
 
     class Meta(SessionSerializer.Meta):
-        fields = (*SessionSerializer.Meta.fields, "idle_expires_at", "revoked_at")
+        fields = (*SessionSerializer.Meta.fields, "idle_expires_at", "revoked_at", "is_moving")
         read_only_fields = fields
 
 
@@ -101,7 +101,10 @@ class ExportView(ApiView):
         refusals=SIGNED_IN,
         answer={
             "user": USER_EXAMPLE | NEVER,
-            "sessions": [SESSION_EXAMPLE | {"idle_expires_at": SESSION_EXAMPLE["expires_at"], "revoked_at": None}],
+            "sessions": [
+                SESSION_EXAMPLE
+                | {"idle_expires_at": SESSION_EXAMPLE["expires_at"], "revoked_at": None, "is_moving": False}
+            ],
             "audit": [EVENT_EXAMPLE],
             "one_time_tokens": [TOKEN_EXAMPLE],
         },
