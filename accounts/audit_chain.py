@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils.crypto import salted_hmac
 
+from accounts import pruning
 from accounts.models import AuditChain, AuditEvent, User
 
 LOCK = 0x61756474  # the first of the two numbers of our advisory locks; the other is the chain's
@@ -109,15 +110,24 @@ def _batches(events: Iterator[AuditEvent]) -> Iterator[list[AuditEvent]]:
         yield batch
 
 
-@transaction.atomic
 def _prune(number: int, before: datetime) -> int:
+    removed = 0
+    while more := _prune_some(number, before):
+        removed += more
+    return removed
+
+
+@transaction.atomic
+def _prune_some(number: int, before: datetime) -> int:
     if _first_unlocked(number, number) is None:
         return 0  # somebody writes to it: next time
     chain = AuditChain.objects.get(pk=number)
     key = _key_of(chain)
-    last = AuditEvent.objects.filter(chain=number, created_at__lt=before).order_by("-position").first()
-    if last is None:
+    links = AuditEvent.objects.filter(chain=number)
+    newest = links.filter(created_at__lt=before).order_by("-position").first()
+    if newest is None:
         return 0
+    last = list(links.filter(position__lte=newest.position).order_by("position")[: pruning.AT_ONCE])[-1]
     chain.pruned, chain.pruned_hash = last.position, last.hash
     _write(chain, key)
     return AuditEvent.objects.remove_links(number, last.position)

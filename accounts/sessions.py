@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from accounts import audit, origin
+from accounts import audit, origin, pruning
 from accounts.errors import TokenNotValid
 from accounts.models import Session, User
 
@@ -153,7 +153,7 @@ def prune() -> int:
     """
     before = timezone.now() - TRUST_PERIOD
     ended = Q(expires_at__lt=before) | Q(idle_expires_at__lt=before) | Q(revoked_at__lt=before)
-    return Session.objects.filter(ended).delete()[0]
+    return pruning.delete(Session.objects.filter(ended))
 
 
 def has_got_in_from(user_id: UUID, ip: str | None) -> bool:

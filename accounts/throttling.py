@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils.crypto import salted_hmac
 
-from accounts import audit, origin, quotas
+from accounts import audit, origin, pruning, quotas
 from accounts.addresses import canonical_email
 from accounts.errors import AccountError, InvalidToken, Overloaded, Throttled
 from accounts.models import RateBucket, User
@@ -149,7 +149,7 @@ def token_try() -> Iterator[None]:
 
 def prune() -> int:
     """Deletes counters whose window is over; returns how many."""
-    return RateBucket.objects.filter(resets_at__lt=_now()).delete()[0]
+    return pruning.delete(RateBucket.objects.filter(resets_at__lt=_now()))
 
 
 _COUNT = """

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from accounts import pruning
 from accounts.addresses import canonical_email
 from accounts.errors import InvalidToken
 from accounts.models import OneTimeToken, User
@@ -98,7 +99,7 @@ def end_all(user: User) -> None:
 
 def prune() -> int:
     """Deletes what expired; returns how many."""
-    return OneTimeToken.objects.filter(expires_at__lt=timezone.now()).delete()[0]
+    return pruning.delete(OneTimeToken.objects.filter(expires_at__lt=timezone.now()))
 
 
 def _lock(user_id: UUID) -> bool:

@@ -14,6 +14,7 @@ from django.db.models import Case, Count, F, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.translation import get_language, get_supported_language_variant, gettext_noop
 
+from accounts import pruning
 from accounts.addresses import canonical_email
 from accounts.models import User
 from notifications.models import ERROR_LENGTH, MAX_ATTEMPTS, OutboxMail, Queue, State
@@ -26,7 +27,6 @@ KEEP_SETTLED = timedelta(days=30)
 KEEP_FAILED = timedelta(days=90)
 UNSENT = (State.OWED, State.SENDING)
 RETRIABLE = (State.FAILED, State.CANCELLED, State.OWED)
-PRUNED_AT_ONCE = 500  # in one transaction, which on SQLite keeps everybody else from writing
 
 
 class Due(NamedTuple):
@@ -188,11 +188,7 @@ def prune() -> int:
     now = timezone.now()
     settled = Q(state__in=[State.SENT, State.CANCELLED], created_at__lt=now - KEEP_SETTLED)
     failed = Q(state=State.FAILED, created_at__lt=now - KEEP_FAILED)
-    old = OutboxMail.objects.filter(settled | failed).values_list("pk", flat=True)
-    deleted = 0
-    while some := list(old[:PRUNED_AT_ONCE]):
-        deleted += OutboxMail.objects.filter(pk__in=some).delete()[0]
-    return deleted
+    return pruning.delete(OutboxMail.objects.filter(settled | failed))
 
 
 def _hand_over(mail: Due) -> bool:

@@ -48,12 +48,15 @@ accounts
     hashers  foreign_hashers  password_policy
     hashing_gate
     metadata  names  search  spreadsheets
-    errors  roles  signals  addresses  origin  quotas
+    errors  roles  signals  addresses  origin  quotas  pruning
 celery_app
 """
 
 # All that notifications may know of accounts; docs/architecture.md says why each is needed.
-KNOWN_OF_ACCOUNTS = {"signals", "models", "tokens", "throttling", "addresses", "management", "admin", "audit"}
+KNOWN_OF_ACCOUNTS = {
+    *("signals", "models", "tokens", "throttling", "addresses"),
+    *("management", "admin", "audit", "pruning"),
+}
 
 # What may be imported within a function, and why not at the top.
 LATE = {

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, models, transaction
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from accounts import audit, audit_chain, origin, users
+from accounts import audit, audit_chain, origin, pruning, users
 from accounts.models import AuditChain, AuditEvent, User
 from accounts.models.audit_event import Unchangeable
 
@@ -177,6 +178,14 @@ def test_old_events_are_pruned_and_the_rest_of_the_trail_stays_whole(trail: list
     assert "All 2 events" in verify()
     sql("DELETE FROM accounts_auditevent WHERE position = %s", 4)
     assert broken().startswith("Events 4 to 4 of chain 0")
+
+
+def test_old_events_are_pruned_in_small_steps(trail: list[AuditEvent], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "AT_ONCE", 2)
+    with CaptureQueriesContext(connection) as queries:
+        assert audit_chain.prune(trail[3].created_at) == 3
+    assert sum(query["sql"].startswith("DELETE") for query in queries) == 2
+    assert "All 2 events" in verify()
 
 
 def test_a_key_before_the_present_one_still_proves_its_chain(trail: list[AuditEvent], settings: Settings) -> None:

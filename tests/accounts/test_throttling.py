@@ -1,9 +1,11 @@
 """How often something may be tried: counted exactly, over a window, and naming nobody."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from django.db import connection
 from django.test import RequestFactory
 from pytest_django import Settings
 
@@ -127,6 +129,24 @@ def test_windows_that_are_over_are_pruned(clock: list[int]) -> None:
     clock[0] += 30_001
     assert throttling.prune() == 1
     assert RateBucket.objects.get().key == one("new").key
+
+
+def test_a_counter_that_begins_anew_while_it_is_pruned_stays(clock: list[int]) -> None:
+    throttling.take([one(limit=1)])
+    clock[0] += 60_001
+    tries: list[bool] = []
+
+    def try_after_the_look(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        found = execute(sql, *arguments)
+        if sql.startswith("SELECT") and not tries:
+            tries.append(True)
+            tries[0] = throttling.is_allowed(one(limit=1))
+        return found
+
+    with connection.execute_wrapper(try_after_the_look):
+        assert throttling.prune() == 0
+    assert tries == [True]
+    assert not throttling.is_allowed(one(limit=1))
 
 
 def test_a_mailbox_gets_so_many_mails_in_whatever_spelling(settings: Settings) -> None:

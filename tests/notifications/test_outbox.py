@@ -9,6 +9,7 @@ from django.db import IntegrityError
 from django.utils import timezone, translation
 from pytest_django import Settings
 
+from accounts import pruning
 from accounts.models import User
 from notifications import outbox
 from notifications.models import MAX_ATTEMPTS, OutboxMail, Queue, State
@@ -232,7 +233,7 @@ def test_pruning_keeps_what_is_owed_and_what_failed_for_longer(owe: Owe) -> None
 
 
 def test_pruning_is_done_in_small_steps(owe: Owe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "AT_ONCE", 2)
     for _ in range(5):
         mail = owe()
         outbox.settle_sent(claim(mail))

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from accounts import audit, keys, sessions, throttling, tokens
+from accounts import audit, keys, pruning, sessions, throttling, tokens
 from accounts.management.base import ExampleCommand
 from notifications import outbox
 
@@ -54,4 +54,4 @@ def _empty_journal() -> None:
 
 def _prune_results() -> int:
     oldest = timezone.now() - settings.CELERY_RESULT_EXPIRES
-    return TaskResult.objects.filter(date_done__lt=oldest).delete()[0]
+    return pruning.delete(TaskResult.objects.filter(date_done__lt=oldest))
