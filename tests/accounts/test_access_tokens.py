@@ -5,7 +5,6 @@ import hmac
 import json
 import time
 import uuid
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,18 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from accounts import access_tokens, keys, login, sessions
+from accounts import access_tokens, keys, login
 from accounts.errors import TokenNotValid
 from accounts.models import Session, User
 from tests.conftest import refused
 
 ME = "/api/v1/users/me/"
 MINE = ec.generate_private_key(ec.SECP256R1())
-
-
-@pytest.fixture
-def session(ana: User) -> Session:
-    return login.open_session(ana)[0]
 
 
 @pytest.fixture
@@ -285,42 +279,6 @@ def test_any_other_scheme_signs_nobody_in(db: None, header: str) -> None:
 def test_the_scheme_is_read_in_any_case(session: Session, scheme: str) -> None:
     answer = APIClient().get(ME, headers={"Authorization": f"{scheme} {access_tokens.issue(session)}"})
     assert answer.status_code == 200
-
-
-def _end_session(session: Session) -> None:
-    sessions.close(session, actor=None)
-
-
-def _suspend(session: Session) -> None:
-    User.objects.update(is_active=False)
-
-
-def _delete(session: Session) -> None:
-    session.user.delete()
-
-
-def _expire(session: Session) -> None:
-    Session.objects.update(expires_at=session.created_at)
-
-
-def _leave_idle(session: Session) -> None:
-    Session.objects.update(idle_expires_at=session.created_at)
-
-
-@pytest.mark.parametrize("end", [_end_session, _suspend, _delete, _expire, _leave_idle])
-def test_stops_working_at_once(session: Session, end: Callable[[Session], None]) -> None:
-    token = access_tokens.issue(session)
-    assert access_tokens.check(token) == session
-    end(session)
-    refuse(token)
-
-
-def test_a_signed_in_request_asks_the_database_once(
-    session: Session, django_assert_num_queries: Callable[[int], Any]
-) -> None:
-    token = access_tokens.issue(session)
-    with django_assert_num_queries(1):
-        assert access_tokens.check(token).user.permissions == []
 
 
 @pytest.mark.parametrize("extra", [{"crit": ["x"], "x": 1}, {"b64": False}, {"zip": "DEF"}, {"cty": "JWT"}])

@@ -6,11 +6,9 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from accounts import login, passwords, throttling, tokens, users
-from accounts.errors import InvalidToken, NotFound
-from accounts.models import AuditEvent, OneTimeToken, RateBucket, Role, Session, User
-from accounts.tokens import Purpose
-from notifications import outbox
+from accounts import login, users
+from accounts.errors import NotFound
+from accounts.models import AuditEvent, Role, Session, User
 from notifications.models import OutboxMail, State
 from tests.conftest import OTHER_PASSWORD, PASSWORD, refused
 
@@ -33,22 +31,6 @@ def kinds() -> list[str]:
 def metadata_of(size: int) -> dict[str, str]:
     """An object whose JSON takes so many bytes."""
     return {"a": "x" * (size - len('{"a": ""}'))}
-
-
-@pytest.fixture
-def carlas(carla: User, client_of: Callable[[User], APIClient]) -> APIClient:
-    """Carla's client: she holds all permissions about users, and may not hand out roles."""
-    return client_of(carla)
-
-
-@pytest.fixture
-def roots(root: User, client_of: Callable[[User], APIClient]) -> APIClient:
-    return client_of(root)
-
-
-@pytest.fixture
-def path(ana: User) -> str:
-    return f"{USERS}{ana.pk}/"
 
 
 def test_what_is_no_name_is_no_role_on_either_database(
@@ -231,110 +213,6 @@ class TestOnesOwnAccount:
 
     def test_but_not_as_me(self, carlas: APIClient, carla: User) -> None:
         assert carlas.patch(f"{USERS}me/", {"metadata": {"plan": "pro"}}, "json").json()["metadata"] == {}
-
-
-class TestAnotherAddress:
-    def test_is_to_be_confirmed_and_both_are_told(self, carlas: APIClient, ana: User, path: str) -> None:
-        request = outbox.put("password_reset", email=ana.email)
-        secret = tokens.issue(ana, Purpose.PASSWORD_RESET, request=request.pk, email=ana.email)
-        answer = carlas.patch(path, {"email": "ana@new.example"}, "json").json()
-        assert (answer["email"], answer["email_verified"]) == ("ana@new.example", False)
-        assert owed() == [("email_changed", "ana@example.com"), ("verify_email", "ana@new.example")]
-        with pytest.raises(InvalidToken):
-            passwords.reset(secret, OTHER_PASSWORD)
-
-    def test_may_be_declared_confirmed(self, carlas: APIClient, path: str) -> None:
-        answer = carlas.patch(path, {"email": "ana@new.example", "email_verified": True}, "json").json()
-        assert answer["email_verified"] is True
-        assert owed() == [("email_changed", "ana@example.com")]
-
-    def test_that_is_taken_changes_nothing(self, carlas: APIClient, ana: User, bruno: User, path: str) -> None:
-        body = {"email": "BRUNO@example.com", "full_name": "Bruno", "is_active": False}
-        problem = refused(carlas.patch(path, body, "json"), 400, "validation_error")
-        assert faults(problem) == [("email", "unique")]
-        unchanged = User.objects.get(pk=ana.pk)
-        assert (unchanged.email, unchanged.full_name, unchanged.is_active) == (ana.email, "Ana", True)
-        assert owed() == []
-        assert kinds() == []
-
-    def test_in_another_spelling_is_the_same_mailbox(self, carlas: APIClient, path: str) -> None:
-        answer = carlas.patch(path, {"email": "Ana@Example.com"}, "json").json()
-        assert (answer["email"], answer["email_verified"]) == ("Ana@Example.com", True)
-        assert owed() == []
-        assert kinds() == ["user:changed"]
-
-
-class TestSuspending:
-    def test_ends_sessions_links_and_mails_and_says_why(
-        self, carlas: APIClient, carla: User, ana: User, path: str
-    ) -> None:
-        login.open_session(ana)
-        request = outbox.put("password_reset", email=ana.email)
-        tokens.issue(ana, Purpose.PASSWORD_RESET, request=request.pk, email=ana.email)
-        answer = carlas.post(f"{path}suspend/", {"reason": "Chargeback"}, "json")
-        assert (answer.status_code, answer.json()["is_active"]) == (200, False)
-        assert not Session.objects.alive().filter(user=ana).exists()
-        assert not OneTimeToken.objects.filter(user=ana, ended_at=None).exists()
-        assert owed() == []
-        event = AuditEvent.objects.get(kind="user:suspended")
-        assert (event.user_id, event.actor_id, event.data) == (ana.pk, carla.pk, {})
-
-    def test_keeps_them_out_until_they_are_activated(
-        self, carlas: APIClient, ana: User, path: str, stranger: APIClient
-    ) -> None:
-        carlas.post(f"{path}suspend/")
-        credentials = {"email": ana.email, "password": PASSWORD}
-        refused(stranger.post(LOGIN, credentials, "json"), 403, "account_suspended")
-        assert carlas.post(f"{path}activate/").json()["is_active"] is True
-        assert stranger.post(LOGIN, credentials, "json").status_code == 200
-
-    @pytest.mark.parametrize("reason", ["x" * 251, None, [], {}, True, "a\0", "a\tb", "a\x07"])
-    def test_takes_a_short_text_as_the_reason(self, carlas: APIClient, ana: User, path: str, reason: Any) -> None:
-        answer = carlas.post(f"{path}suspend/", {"reason": reason}, "json")
-        assert faults(refused(answer, 400, "validation_error"))[0][0] == "reason"
-        assert User.objects.get(pk=ana.pk).is_active
-
-    def test_is_told_once_however_often_it_is_done(self, carlas: APIClient, path: str) -> None:
-        for _time in range(2):
-            assert carlas.post(f"{path}suspend/", {}, "json").status_code == 200
-        for _time in range(2):
-            assert carlas.post(f"{path}activate/").status_code == 200
-        assert kinds() == ["user:suspended", "user:activated"]
-
-
-class TestHelping:
-    def test_unlocking_forgets_failed_logins(
-        self, carlas: APIClient, ana: User, path: str, stranger: APIClient, settings: Any
-    ) -> None:
-        settings.RATE_LIMITS = True
-        for _time in range(5):
-            stranger.post(LOGIN, {"email": ana.email, "password": OTHER_PASSWORD}, "json")
-        credentials = {"email": ana.email, "password": PASSWORD}
-        refused(stranger.post(LOGIN, credentials, "json"), 429, "throttled")
-        assert carlas.post(f"{path}unlock/").json()["id"] == str(ana.pk)
-        assert stranger.post(LOGIN, credentials, "json").status_code == 200
-        assert "user:unlocked" in kinds()
-
-    def test_unlocking_forgets_nobody_elses(self, carlas: APIClient, bruno: User, path: str, settings: Any) -> None:
-        settings.RATE_LIMITS = True
-        throttling.take([throttling.Try("login", "x", settings.RATE_LOGIN, subject=bruno.email_key)])
-        carlas.post(f"{path}unlock/")
-        assert RateBucket.objects.count() == 1
-
-    def test_a_reset_link_is_owed(self, carlas: APIClient, carla: User, ana: User, path: str) -> None:
-        answer = carlas.post(f"{path}password-reset/")
-        assert (answer.status_code, answer.json()) == (202, {"detail": "A mail is on its way."})
-        assert owed() == [("password_reset", ana.email)]
-        event = AuditEvent.objects.get(kind="password:reset_requested")
-        assert (event.user_id, event.actor_id) == (ana.pk, carla.pk)
-
-    def test_who_has_a_password_is_not_invited(self, carlas: APIClient, path: str) -> None:
-        refused(carlas.post(f"{path}invite/"), 409, "conflict")
-        assert owed() == []
-
-    def test_answers_speak_the_language_of_the_request(self, carlas: APIClient, path: str) -> None:
-        answer = carlas.post(f"{path}password-reset/", headers={"Accept-Language": "es"})
-        assert answer.json() == {"detail": "Hay un correo en camino."}
 
 
 class TestDeleting:

@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import pytest
 from celery import current_app
+from django.test import Client
 from kombu import Connection, Message, Queue
 from pytest_django import Settings
 
+from accounts.models import Role, User
 from notifications import mail_server, outbox, publisher
 from notifications.doorbell import Doorbell
 from notifications.models import OutboxMail
@@ -20,6 +22,7 @@ from tests.notifications.post import Post
 from tests.notifications.proxy import Proxy
 from tests.notifications.queues import NAMES, queues
 
+Sees = Callable[..., Client]
 BROKER = "amqp://guest:guest@127.0.0.1:5672//"
 
 
@@ -152,3 +155,21 @@ def proxy(settings: Settings) -> Iterator[Proxy]:
     yield proxy
     forget_failures()
     proxy.close()
+
+
+@pytest.fixture
+def sees(person: Callable[..., User], role: Callable[..., Role]) -> Sees:
+    """Somebody signed in to the panel who holds these permissions."""
+
+    def sign_in(*permissions: str) -> Client:
+        role("some", *permissions)
+        client = Client()
+        client.force_login(person("carla", role="some"), backend="accounts.backends.LoginBackend")
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def manages(sees: Sees) -> Client:
+    return sees("mails.view", "mails.change")

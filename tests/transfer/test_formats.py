@@ -36,26 +36,28 @@ def test_supabase_as_csv_of_auth_users(import_users: Importing) -> None:
     assert (eva.is_active, eva.suspended_until.isoformat()) == (False, "2999-01-01T00:00:00+00:00")
 
 
+ARGON2_OF_KEYCLOAK = {
+    "type": "password",
+    "secretData": json.dumps(
+        {"value": "aGFzaGhhc2hoYXNoaGFzaA==", "salt": "c2FsdHNhbHRzYWx0", "additionalParameters": {}}
+    ),
+    "credentialData": json.dumps(
+        {
+            "hashIterations": 5,
+            "algorithm": "argon2",
+            "additionalParameters": {
+                "hashLength": ["16"],
+                "memory": ["7168"],
+                "type": ["id"],
+                "version": ["1.3"],
+                "parallelism": ["1"],
+            },
+        }
+    ),
+}
+
+
 def test_keycloak_as_a_realm_export(import_users: Importing) -> None:
-    argon2 = {
-        "type": "password",
-        "secretData": json.dumps(
-            {"value": "aGFzaGhhc2hoYXNoaGFzaA==", "salt": "c2FsdHNhbHRzYWx0", "additionalParameters": {}}
-        ),
-        "credentialData": json.dumps(
-            {
-                "hashIterations": 5,
-                "algorithm": "argon2",
-                "additionalParameters": {
-                    "hashLength": ["16"],
-                    "memory": ["7168"],
-                    "type": ["id"],
-                    "version": ["1.3"],
-                    "parallelism": ["1"],
-                },
-            }
-        ),
-    }
     realm = {
         "id": "shop",
         "realm": "shop",
@@ -70,7 +72,7 @@ def test_keycloak_as_a_realm_export(import_users: Importing) -> None:
                 "firstName": "Dora",
                 "lastName": "Díaz",
                 "attributes": {"locale": ["es-MX"], "plan": ["pro"]},
-                "credentials": [argon2],
+                "credentials": [ARGON2_OF_KEYCLOAK],
                 "realmRoles": ["admin"],
             },
             {"username": "no address"},
