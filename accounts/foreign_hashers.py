@@ -1,4 +1,4 @@
-"""Checks password hashes of other systems whose salts are bytes, which Django's own hashers cannot hold.
+"""Checks password hashes of other systems that Django's own hashers cannot: of salts that are bytes, of more memory.
 
 A user who logs in with one gets a hash of ours instead; no new hash is ever made here.
 """
@@ -8,7 +8,7 @@ import hashlib
 import secrets
 from typing import Any
 
-from django.contrib.auth.hashers import BasePasswordHasher
+from django.contrib.auth.hashers import BasePasswordHasher, ScryptPasswordHasher
 
 SCRYPT_BYTES = 256 * 1024 * 1024  # what one hash may take of memory
 
@@ -56,3 +56,9 @@ class ForeignScrypt(ForeignHasher):
     def compute(self, password: bytes, parameters: str, salt: bytes, length: int) -> bytes:
         n, r, p = map(int, parameters.split(","))
         return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, dklen=length, maxmem=SCRYPT_BYTES)
+
+
+class Scrypt(ScryptPasswordHasher):
+    """Django's, which lets OpenSSL refuse whatever takes 32 MiB or more, as N = 2^15 does."""
+
+    maxmem = SCRYPT_BYTES

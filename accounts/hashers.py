@@ -12,6 +12,7 @@ from accounts.hashing_gate import gate
 
 BCRYPT_BYTES = 72
 LEAST_COST = 4
+_UNUSABLE = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError)  # what hashers say to a damaged hash
 
 
 def require_place() -> None:
@@ -46,13 +47,14 @@ def _verify(password: str, encoded: str) -> tuple[bool, str]:
     forms = list(dict.fromkeys([normalized(password), password]))  # other systems hash a letter such as ² as typed
     try:
         hasher = hashers.identify_hasher(encoded)
-    except ValueError:  # no password was ever set, or nobody has this address
+        clock = time.perf_counter if hasher.algorithm == "argon2" else time.thread_time  # it has threads of its own
+        started = clock()
+        is_right = any(hasher.verify(form, encoded) for form in forms)
+    except _UNUSABLE:  # no password was ever set, nobody has this address, or no password fits what is stored
         for form in forms:
             preferred.encode(form, preferred.salt())
         return False, ""
-    clock = time.perf_counter if hasher.algorithm == "argon2" else time.thread_time  # it has threads of its own
-    started = clock()
-    if any(hasher.verify(form, encoded) for form in forms):
+    if is_right:
         is_old = hasher.algorithm != preferred.algorithm or preferred.must_update(encoded)
         return True, preferred.encode(forms[0], preferred.salt()) if is_old else ""
     if isinstance(hasher, BCryptSHA256):

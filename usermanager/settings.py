@@ -170,7 +170,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
-    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "accounts.foreign_hashers.Scrypt",
     "accounts.foreign_hashers.ForeignPBKDF2",
     "accounts.foreign_hashers.ForeignScrypt",
 ]

@@ -52,17 +52,27 @@ def unbase64(text: str) -> bytes:
 
 
 def _bcrypt(found: re.Match[str]) -> str:
-    return f"{found['ours'] or 'bcrypt$'}{found['hash']}"
+    """Other programs ignore the bits that fill up the last characters of salt and key; ours insists that they are 0."""
+    salt = found["salt"][:-1] + _without_bits(found["salt"][-1], 4)
+    key = found["key"][:-1] + _without_bits(found["key"][-1], 2)
+    return f"{found['ours'] or 'bcrypt$'}{found['cost']}{salt}{key}"
+
+
+def _without_bits(character: str, number: int) -> str:
+    return _BCRYPT_ALPHABET[_BCRYPT_ALPHABET.index(character) >> number << number]
 
 
 def _argon2(found: re.Match[str]) -> str:
     memory, passes = int(found["memory"]), int(found["passes"])
     _require(memory <= MAX_ARGON2_KIB and memory * passes <= MAX_ARGON2_WORK)
+    salt, key = (unbase64(found[part]) for part in ("salt", "key"))
+    _require_sound(memory >= 8 * int(found["lanes"]) > 0 and len(salt) >= 8 and len(key) >= 4)
     return f"argon2${found['hash']}"
 
 
 def _django_pbkdf2(found: re.Match[str]) -> str:
     _require(0 < int(found["iterations"]) <= MAX_PBKDF2_ITERATIONS)
+    unbase64(found["key"])
     return found[0]
 
 
@@ -71,53 +81,84 @@ def _passlib_pbkdf2(found: re.Match[str]) -> str:
     return pbkdf2(found["digest"] or "sha1", int(found["iterations"]), salt, key)
 
 
+def _foreign_pbkdf2(found: re.Match[str]) -> str:
+    salt, key = (unbase64(found[part]) for part in ("salt", "key"))
+    return pbkdf2(found["digest"], int(found["iterations"]), salt, key)
+
+
 def _django_scrypt(found: re.Match[str]) -> str:
     _check_scrypt(int(found["n"]), int(found["r"]), int(found["p"]))
+    unbase64(found["key"])
     return found[0]
 
 
+def _foreign_scrypt(found: re.Match[str]) -> str:
+    return _scrypt(int(found["n"]), found)
+
+
 def _passlib_scrypt(found: re.Match[str]) -> str:
-    n, r, p = 2 ** int(found["log_n"]), int(found["r"]), int(found["p"])
+    return _scrypt(2 ** int(found["log_n"]), found)
+
+
+def _scrypt(n: int, found: re.Match[str]) -> str:
+    r, p = int(found["r"]), int(found["p"])
     _check_scrypt(n, r, p)
     salt, key = (_base64(unbase64(found[part])) for part in ("salt", "key"))
     return f"foreign_scrypt${n},{r},{p}${salt}${key}"
 
 
 _BASE64 = "[A-Za-z0-9+/]+={0,2}"
+_SALT = "[ -#%-~]+"  # as Django writes it: text without "$"
+_BCRYPT_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _KINDS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern, re.ASCII), read)
     for pattern, read in (
-        (r"(?P<ours>bcrypt_sha256\$|bcrypt\$)?(?P<hash>\$2[aby]\$(?:0[4-9]|1[0-6])\$[./A-Za-z0-9]{53})", _bcrypt),
         (
-            r"(?:argon2)?\$(?P<hash>argon2(?:id|i|d)\$v=19\$m=(?P<memory>\d{1,7}),t=(?P<passes>[1-9]\d{0,3}),p=\d{1,3}"
-            rf"\${_BASE64}\${_BASE64})",
+            r"(?P<ours>bcrypt_sha256\$|bcrypt\$)?(?P<cost>\$2[aby]\$(?:0[4-9]|1[0-6])\$)"
+            r"(?P<salt>[./A-Za-z0-9]{22})(?P<key>[./A-Za-z0-9]{31})",
+            _bcrypt,
+        ),
+        (
+            r"(?:argon2)?\$(?P<hash>argon2(?:id|i|d)\$v=19\$m=(?P<memory>\d{1,7}),t=(?P<passes>[1-9]\d{0,3}),p=(?P<lanes>\d{1,3})"
+            rf"\$(?P<salt>{_BASE64})\$(?P<key>{_BASE64}))",
             _argon2,
         ),
-        (rf"pbkdf2_sha(?:256|1)\$(?P<iterations>\d{{1,9}})\$[^$]+\${_BASE64}", _django_pbkdf2),
+        (rf"pbkdf2_sha(?:256|1)\$(?P<iterations>\d{{1,9}})\${_SALT}\$(?P<key>{_BASE64})", _django_pbkdf2),
         (
             r"\$pbkdf2(?:-(?P<digest>sha256|sha512))?\$(?P<iterations>\d{1,9})"
             r"\$(?P<salt>[./A-Za-z0-9]*)\$(?P<key>[./A-Za-z0-9]+)",
             _passlib_pbkdf2,
         ),
-        (rf"scrypt\$(?P<n>\d{{1,9}})\$[^$]+\$(?P<r>\d{{1,3}})\$(?P<p>\d{{1,3}})\${_BASE64}", _django_scrypt),
+        (
+            rf"scrypt\$(?P<n>\d{{1,9}})\${_SALT}\$(?P<r>\d{{1,3}})\$(?P<p>\d{{1,3}})\$(?P<key>{_BASE64})",
+            _django_scrypt,
+        ),
         (
             r"\$scrypt\$ln=(?P<log_n>\d{1,2}),r=(?P<r>\d{1,3}),p=(?P<p>\d{1,3})"
             rf"\$(?P<salt>[A-Za-z0-9+/]*)\$(?P<key>{_BASE64})",
             _passlib_scrypt,
         ),
-        (rf"foreign_pbkdf2\$sha\d+,(?P<iterations>\d{{1,9}})\$(?:{_BASE64})?\${_BASE64}", _django_pbkdf2),
         (
-            rf"foreign_scrypt\$(?P<n>\d{{1,9}}),(?P<r>\d{{1,3}}),(?P<p>\d{{1,3}})\$(?:{_BASE64})?\${_BASE64}",
-            _django_scrypt,
+            rf"foreign_pbkdf2\$(?P<digest>sha\d+),(?P<iterations>\d{{1,9}})\$(?P<salt>(?:{_BASE64})?)\$(?P<key>{_BASE64})",
+            _foreign_pbkdf2,
+        ),
+        (
+            rf"foreign_scrypt\$(?P<n>\d{{1,9}}),(?P<r>\d{{1,3}}),(?P<p>\d{{1,3}})"
+            rf"\$(?P<salt>(?:{_BASE64})?)\$(?P<key>{_BASE64})",
+            _foreign_scrypt,
         ),
     )
 ]
 
 
 def _check_scrypt(n: int, r: int, p: int) -> None:
-    if n < 2 or n & (n - 1) or not r or not p:
-        raise UnknownHash("the password hash is damaged")
+    _require_sound(n >= 2 and not n & (n - 1) and r > 0 and p > 0 and n < 2 ** (16 * r))
     _require(128 * r * n <= MAX_SCRYPT_BYTES and p <= 16)
+
+
+def _require_sound(is_sound: bool) -> None:
+    if not is_sound:
+        raise UnknownHash("the password hash is damaged")
 
 
 def _require(is_bearable: bool) -> None:

@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, ScryptPasswordHasher
 from rest_framework.test import APIClient
 
+from accounts import hashers
 from accounts.models import User
 from accounts.transfer import hashes
 from accounts.transfer.hashes import UnknownHash
@@ -17,6 +20,7 @@ from tests.conftest import PASSWORD, refused
 from tests.transfer.conftest import Importing, lines
 
 HASHES = json.loads((Path(__file__).parent / "hashes.json").read_text())
+ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"  # of bcrypt
 SALT = b"\x00\xff\x80sixteen bytes"
 
 
@@ -45,6 +49,62 @@ def test_a_hash_made_by_another_program(import_users: Importing, stranger: APICl
 def test_a_hash_of_django(import_users: Importing, stranger: APIClient, encoded: str) -> None:
     import_users(lines({"email": "dora@example.com", "password_hash": encoded}))
     logs_in(stranger, PASSWORD)
+
+
+def test_a_hash_of_scrypt_that_takes_as_much_memory_as_may_be(import_users: Importing, stranger: APIClient) -> None:
+    key = hashlib.scrypt(PASSWORD.encode(), salt=b"salt", n=2**17, r=8, p=1, maxmem=2**28, dklen=64)
+    encoded = f"scrypt${2**17}$salt$8$1${base64.b64encode(key).decode()}"
+    import_users(lines({"email": "dora@example.com", "password_hash": encoded}))
+    logs_in(stranger, PASSWORD)
+
+
+@pytest.mark.parametrize("prefix", ["", "bcrypt_sha256$"])
+def test_a_hash_of_bcrypt_with_bits_where_others_do_not_look(
+    import_users: Importing, stranger: APIClient, prefix: str
+) -> None:
+    secret = hashlib.sha256(PASSWORD.encode()).hexdigest() if prefix else PASSWORD
+    encoded = bcrypt.hashpw(secret.encode(), b"$2b$04$UNG9doL5F2lJHvefbPOvr.").decode()
+    last = ALPHABET[ALPHABET.index(encoded[-1]) + 3]
+    with_bits = f"{prefix}{encoded[:28]}{ALPHABET[15]}{encoded[29:-1]}{last}"
+    import_users(lines({"email": "dora@example.com", "password_hash": with_bits}))
+    logs_in(stranger, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "bcrypt$$2b$04$UNG9doL5F2lJHvefbPOvrLOAAw81NCd6tRlBy5Om29S/oUgSUmRwq",
+        "bcrypt$",
+        "bcrypt_sha256$$2b$99$UNG9doL5F2lJHvefbPOvr.OAAw81NCd6tRlBy5Om29S/oUgSUmRwq",
+        "scrypt$65536$salt$1$1$aGFzaA==",
+        "pbkdf2_sha256$many$salt$aGFzaA==",
+        "argon2$nonsense",
+        "foreign_pbkdf2$sha999,1$YQ==$YQ==",
+        "foreign_pbkdf2$sha256,1$A$YQ==",
+        "foreign_scrypt$3,8,1$YQ==$YQ==",
+        "foreign_scrypt$",
+    ],
+)
+def test_a_stored_hash_that_nothing_can_check_is_a_wrong_password(stranger: APIClient, ana: User, stored: str) -> None:
+    User.objects.filter(pk=ana.pk).update(password=stored)
+    body = {"email": ana.email, "password": PASSWORD}
+    refused(stranger.post("/api/v1/auth/login/", body, "json"), 401, "invalid_credentials")
+
+
+def test_a_stored_hash_that_nothing_can_check_takes_the_time_of_ours(settings: Any) -> None:
+    settings.BCRYPT_ROUNDS = 10
+    ours = hashers.make(PASSWORD)
+    right, damaged = (_quickest(encoded) for encoded in (ours, "foreign_pbkdf2$sha999,1$YQ==$YQ=="))
+    assert 0.5 < damaged / right < 2
+
+
+def _quickest(encoded: str) -> float:
+    times = []
+    for _each in range(5):
+        started = time.perf_counter()
+        assert hashers.verify(f"not {PASSWORD}", encoded) == (False, "")
+        times.append(time.perf_counter() - started)
+    return min(times)
 
 
 def keycloak_credentials(**how: Any) -> list[dict[str, Any]]:
@@ -96,6 +156,17 @@ def test_what_an_export_writes_reads_as_the_same(encoded: str) -> None:
         "scrypt$1000$salt$8$1$aGFzaA==",
         "foreign_scrypt$16384,8,99$c2FsdA==$aGFzaA==",
         "pbkdf2_sha256$1000$salt$" + "a" * 300,
+        "pbkdf2_sha256$1000$salt$A",
+        "pbkdf2_sha256$1000$sa\0lt$aGFzaA==",
+        "pbkdf2_sha256$1000$\ud800$aGFzaA==",
+        "foreign_pbkdf2$sha999,1$YQ==$YQ==",
+        "foreign_pbkdf2$sha256,1$A$YQ==",
+        "foreign_pbkdf2$sha256,1$YQ==$A",
+        "foreign_scrypt$16,8,1$A$YQ==",
+        "$scrypt$ln=16,r=1,p=1$c2FsdA$aGFzaA",
+        "$argon2id$v=19$m=1,t=3,p=4$c2FsdHNhbHQ$YWJjZGVmZ2hpamts",
+        "$argon2id$v=19$m=65536,t=3,p=0$c2FsdHNhbHQ$YWJjZGVmZ2hpamts",
+        "$argon2id$v=19$m=1024,t=1,p=1$YQ$YWJjZGVmZ2hpamts",
     ],
 )
 def test_a_hash_that_cannot_be_checked_in_bearable_time_is_refused(text: str) -> None:
