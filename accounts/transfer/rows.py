@@ -64,19 +64,19 @@ def _email(value: Any) -> tuple[str, str]:
 
 
 def _full_name(value: Any) -> str:
-    name = _text(value).strip()
-    names.validate(name)
-    if len(name) > names.MAX_LENGTH:
-        raise ValueError("too long")
-    return name
+    return _words(value, names.validate, names.MAX_LENGTH)
 
 
 def _reason(value: Any) -> str:
-    reason = _text(value).strip()
-    names.validate_reason(reason)
-    if len(reason) > names.REASON_LENGTH:
+    return _words(value, names.validate_reason, names.REASON_LENGTH)
+
+
+def _words(value: Any, validate: Callable[[str], None], longest: int) -> str:
+    words = _text(value).strip()
+    validate(words)
+    if len(words) > longest:
         raise ValueError("too long")
-    return reason
+    return words
 
 
 def _role(value: Any) -> str:
