@@ -47,7 +47,7 @@ def confirm(secret: str) -> User:
                 tokens.consume(token)
                 _move(token.user, token.email)
         except IntegrityError as fault:
-            if not User.objects.filter(email_key=canonical_email(token.email)).exists():
+            if not User.is_address_taken(fault):
                 raise
             raise InvalidToken from fault
     return token.user

@@ -40,8 +40,8 @@ def _create(user: User) -> bool:
             audit.record("user:registered", user, actor=user)
             user_registered.send(sender=User, user=user)
             return True
-    except IntegrityError:
-        if not User.objects.filter(email_key=user.email_key).exists():
+    except IntegrityError as fault:
+        if not User.is_address_taken(fault):
             raise
     _tell_owner(user.email)
     return False

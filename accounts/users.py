@@ -48,7 +48,7 @@ def create(email: str, *, actor: User | None, password: str | None = None, **fie
     if password is not None:
         password_policy.check(password, user, field="password")
     user.password = make_password(None) if password is None else hashers.make(password)
-    with _unique_address("email", user):
+    with _unique_address():
         authority.check(actor)
         user.role = _current(role)
         _check_assignment(user.role, actor=actor)
@@ -67,7 +67,7 @@ def update(user: User, *, actor: User | None, **changes: Any) -> User:
     Another address is to be confirmed unless it is said to be; another spelling of the same one is not.
     Raises PermissionDenied, NotFound, LastAdmin, AddressTaken.
     """
-    with _unique_address("email", user, changes.get("email")), authority.changing(user, actor) as current:
+    with _unique_address(), authority.changing(user, actor) as current:
         changed = {name: value for name, value in changes.items() if getattr(current, name) != value}
         if "role" in changed:
             _assign(current, changed.pop("role"), actor=actor)
@@ -181,14 +181,14 @@ def ensure_first_admin(email: str, password: str = "") -> str | None:
 
 
 @contextmanager
-def _unique_address(field: str, user: User, new_email: str | None = None) -> Iterator[None]:
+def _unique_address() -> Iterator[None]:
     try:
         with transaction.atomic():
             yield
     except IntegrityError as fault:
-        if not User.objects.with_address(new_email or user.email):
+        if not User.is_address_taken(fault):
             raise
-        raise AddressTaken(field) from fault
+        raise AddressTaken("email") from fault
 
 
 def _check_assignment(role: Role, *, actor: User | None) -> None:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import make_password
-from django.db import models
+from django.db import IntegrityError, models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -105,6 +105,11 @@ class User(AbstractBaseUser):
                 update_fields |= {"email_key", "search_text"}
         self.email_key = canonical_email(self.email)
         super().save(update_fields=update_fields, **options)
+
+    @staticmethod
+    def is_address_taken(fault: IntegrityError) -> bool:
+        """Whether the database refused a second user of one address; the first may be gone when one looks for them."""
+        return "email_key" in str(fault)
 
     def set_password(self, raw_password: str | None) -> None:
         """Keeps the hash on this object, not in the database; None makes the password unusable."""
