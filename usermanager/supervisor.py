@@ -45,8 +45,10 @@ class Child:
     back_off_seconds: float = FIRST_BACK_OFF_SECONDS
 
     def start(self, folder: Path) -> None:
-        """In a session of its own: Ctrl-C in the terminal reaches the supervisor alone, which then ends its children
-        in order. The worker's own children must not get the signal at all, it would end them in the middle of a task.
+        """In a process group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then ends its
+        children in order. The worker's own children must not get the signal at all, it would end them in the middle of
+        a task. Not in a session of its own: Linux shares the cores out between sessions first (sched(7), autogroup), so
+        that hashing, however low its priority, would slow down whatever is in another one.
         """
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
@@ -55,7 +57,7 @@ class Child:
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             pass_fds=self.files,
-            start_new_session=True,
+            process_group=0,
             preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - the supervisor has no threads
         )
 
@@ -68,7 +70,7 @@ class Child:
             self.process.terminate()
 
     def sweep(self) -> None:
-        """Kills what is left of the session once its leader is gone, or when it took too long."""
+        """Kills what is left of the group once its leader is gone, or when it took too long."""
         if self.process:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)

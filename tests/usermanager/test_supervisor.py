@@ -54,5 +54,9 @@ def test_kill_9_of_the_supervisor_leaves_no_child(supervisor: Running, tmp_path:
 
 
 def test_a_signal_of_the_terminal_reaches_the_supervisor_alone(supervisor: Running, tmp_path: Path) -> None:
-    sessions = {os.getsid(pid) for pid in descendants(supervisor.pid)}
-    assert sessions == {pid_of(tmp_path, "single"), pid_of(tmp_path, "parent")}
+    groups = {os.getpgid(pid) for pid in descendants(supervisor.pid)}
+    assert groups == {pid_of(tmp_path, "single"), pid_of(tmp_path, "parent")}
+
+
+def test_what_it_starts_shares_the_cores_as_one_session(supervisor: Running) -> None:
+    assert {os.getsid(pid) for pid in descendants(supervisor.pid)} == {os.getsid(supervisor.pid)}
