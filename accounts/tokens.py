@@ -6,8 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import pruning
@@ -34,20 +33,20 @@ def lifetime(purpose: Purpose) -> timedelta:
     }[purpose]
 
 
-@transaction.atomic
 def issue(user: User, purpose: Purpose, *, request: UUID, email: str) -> str:
     """A new secret for the user of this address.
 
     `request` names what is answered: tokens of one request live side by side, a newer request ends the older ones'.
-    Requests are compared as UUIDs of version 7, which grow with time. Raises Superseded.
+    Requests are compared as UUIDs of version 7, which grow with time. Call it inside a transaction. Raises Superseded.
     """
     if not _lock(user.pk):
         raise User.DoesNotExist
-    earlier = OneTimeToken.objects.filter(user=user, purpose=purpose)
-    same_and_over = Q(request=request) & (Q(used_at__isnull=False) | Q(ended_at__isnull=False))
-    if earlier.filter(Q(request__gt=request) | same_and_over).exists():
+    others = OneTimeToken.objects.filter(user=user, purpose=purpose)
+    known = list(others.values_list("request", "used_at", "ended_at"))
+    if any(other > request or (other == request and (used or ended)) for other, used, ended in known):
         raise Superseded
-    _end(earlier.exclude(request=request))
+    if known:
+        _end(others.exclude(request=request))
     secret = secrets.token_urlsafe(SECRET_BYTES)
     OneTimeToken.objects.create(
         user=user,

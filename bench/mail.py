@@ -31,6 +31,7 @@ from tests.usermanager.processes import eventually
 PROJECT = Path(__file__).resolve().parents[1]
 SETTINGS = "usermanager.settings"
 SLOW_SECONDS = 0.05
+LOOK_SECONDS = 0.5
 
 _numbers = count(1)
 
@@ -56,6 +57,11 @@ class Sink:
 
     def ids(self) -> Counter[str]:
         return Counter(line.split()[0] for line in self._arrivals.read_text().splitlines())
+
+    def wait_for(self, mails: int) -> None:
+        """Looks rarely: whoever is measured has the same cores."""
+        while len(self.ids()) < mails:
+            time.sleep(LOOK_SECONDS)
 
     def a_second(self) -> float:
         times = [float(line.split()[1]) for line in self._arrivals.read_text().splitlines()]
@@ -89,7 +95,7 @@ def _print_rates(folder: Path, node: Node, mails: int) -> None:
         with _sink(folder) as sink, _stage(folder, sink, url) as stage:
             _import(stage, mails)
             _start_senders(stage, node, url)
-            eventually(lambda: len(sink.ids()) >= mails, seconds=300)
+            sink.wait_for(mails)
             print(f"  {title:<40}{sink.a_second():6.0f} a second, {_doubles(sink)} twice")
 
 

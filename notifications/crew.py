@@ -57,7 +57,6 @@ class Crew:
         connections.close_all()
 
     def _deliver(self, mail_id: UUID) -> None:
-        close_old_connections()
         try:
             delivery.deliver(mail_id)
         except delivery.Unforeseen:  # it is in the log; whatever became of one mail, the next one has its turn

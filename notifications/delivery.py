@@ -36,6 +36,7 @@ def deliver(mail_id: UUID) -> None:
     Never call it in a transaction: what it writes must stand before the mail goes. Raises Unforeseen, after the mail
     was postponed and the place of the fault logged.
     """
+    close_old_connections()
     try:
         _deliver(mail_id)
     except Exception as fault:  # noqa: BLE001 - only here is it certain that its words go nowhere

@@ -4,12 +4,12 @@ Every change is one conditional UPDATE, so any number of workers and relays may 
 """
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection
 from django.db.models import Case, Count, F, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.translation import get_language, get_supported_language_variant, gettext_noop
@@ -71,13 +71,12 @@ def claim(mail_id: UUID) -> OutboxMail | None:
     The try counts from here, so that a mail which kills its sender is not tried for ever.
     """
     now = timezone.now()
-    lease = now + LEASE
+    values = {"id": mail_id, "now": now, "lease": now + LEASE, "most": MAX_ATTEMPTS}
+    claimed = list(OutboxMail.objects.raw(_CLAIM, {name: _adapted(value) for name, value in values.items()}))
+    if claimed:
+        return claimed[0]
     is_free = Q(state=State.OWED, next_attempt_at__lte=now) | Q(state=State.SENDING, lease_until__lte=now)
-    free = OutboxMail.objects.filter(is_free, pk=mail_id)
-    taken = free.filter(attempts__lt=MAX_ATTEMPTS)
-    if taken.update(state=State.SENDING, attempts=F("attempts") + 1, lease_until=lease):
-        return OutboxMail.objects.select_related("user").filter(pk=mail_id, lease_until=lease).first()
-    free.filter(attempts__gte=MAX_ATTEMPTS).update(
+    OutboxMail.objects.filter(is_free, pk=mail_id, attempts__gte=MAX_ATTEMPTS).update(
         state=State.FAILED,
         lease_until=None,
         last_error=gettext_noop("Whoever tried to send it stopped without a word."),
@@ -110,10 +109,16 @@ def oldest_owed() -> timedelta:
     return max((timezone.now() - first for first in firsts if first), default=timedelta())
 
 
-@transaction.atomic
 def hand_over(mails: list[Due]) -> list[Due]:
     """Those of the mails that this caller, and no other, may hand to the broker now."""
-    return [mail for mail in mails if _hand_over(mail)]
+    if not mails:
+        return []
+    now = timezone.now()
+    values = [now + HANDED_OVER, now, *(mail.id for mail in mails)]
+    with connection.cursor() as cursor:
+        cursor.execute(_HAND_OVER.format(", ".join(["%s"] * len(mails))), [_adapted(value) for value in values])
+        handed = {UUID(str(mail_id)) for (mail_id,) in cursor.fetchall()}
+    return [mail for mail in mails if mail.id in handed]
 
 
 def take_back(mails: list[Due]) -> None:
@@ -123,10 +128,9 @@ def take_back(mails: list[Due]) -> None:
 
 def settle_sent(mail: OutboxMail) -> None:
     """The mail server has it. That holds for one that was cancelled meanwhile, or even owed anew, too."""
-    mine = OutboxMail.objects.filter(pk=mail.pk, lease_until=mail.lease_until)
-    mine.filter(state__in=[State.SENDING, State.CANCELLED, State.OWED]).update(
-        state=State.SENT, sent_at=timezone.now(), lease_until=None, last_error=""
-    )
+    values = {"id": mail.pk, "now": timezone.now(), "lease": mail.lease_until}
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLE_SENT, {name: _adapted(value) for name, value in values.items()})
 
 
 def settle_failed(mail: OutboxMail, reason: str) -> None:
@@ -191,10 +195,31 @@ def prune() -> int:
     return pruning.delete(OutboxMail.objects.filter(settled | failed))
 
 
-def _hand_over(mail: Due) -> bool:
-    now = timezone.now()
-    is_free = Q(state=State.OWED, lease_until=None) | Q(state=State.SENDING, lease_until__lte=now)
-    return bool(OutboxMail.objects.filter(is_free, pk=mail.id).update(state=State.OWED, lease_until=now + HANDED_OVER))
+# What is done for each mail: it takes a quarter of what it takes when Django composes the statement anew each time.
+_CLAIM = """
+UPDATE notifications_outboxmail SET state = 'sending', attempts = attempts + 1, lease_until = %(lease)s
+WHERE id = %(id)s AND attempts < %(most)s
+    AND (state = 'owed' AND next_attempt_at <= %(now)s OR state = 'sending' AND lease_until <= %(now)s)
+RETURNING *
+"""
+_SETTLE_SENT = """
+UPDATE notifications_outboxmail SET state = 'sent', sent_at = %(now)s, lease_until = NULL, last_error = ''
+WHERE id = %(id)s AND lease_until = %(lease)s AND state IN ('sending', 'cancelled', 'owed')
+"""
+_HAND_OVER = """
+UPDATE notifications_outboxmail SET state = 'owed', lease_until = %s
+WHERE (state = 'owed' AND lease_until IS NULL OR state = 'sending' AND lease_until <= %s) AND id IN ({})
+RETURNING id
+"""
+
+
+def _adapted(value: Any) -> Any:
+    """The form in which this database takes a value, which is for us to see to where we write the SQL."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    if isinstance(value, UUID) and not connection.features.has_native_uuid_field:
+        return value.hex
+    return value
 
 
 def _among(mails: QuerySet[OutboxMail]) -> QuerySet[OutboxMail]:

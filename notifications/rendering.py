@@ -34,7 +34,8 @@ def overrides() -> Path:
 
 def try_out(name: str, context: dict[str, Any]) -> str:
     """One file, as the operator or we wrote it. What it raises may quote the context."""
-    return _render_with(_engine(overrides()), name, context)
+    folder = overrides()
+    return _render_with(_engine(folder if folder.is_dir() else None), name, context)
 
 
 def culprit(name: str, fault: Exception) -> Path:

@@ -13,7 +13,7 @@ from usermanager import worker_ready
 from usermanager.supervisor import Child
 
 PROBE_SECONDS = 1.0
-WORKER_PROCESSES = 2
+WORKER_PROCESSES = 4  # mostly they wait: for the mail server, for the disk, for the next task
 QUEUES = "mail.now.v1,mail.bulk.v1"
 
 

@@ -263,6 +263,7 @@ CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in 
 CELERY_TASK_TIME_LIMIT = 90  # seconds; a mail's conversation ends after 30, so this is for a process that hangs
 CELERY_TASK_DEFAULT_QUEUE_TYPE = "classic"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_DB_REUSE_MAX = 10_000  # else Celery connects anew for each task; ours look whether the connection is still good
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -296,5 +297,8 @@ LOGGING = {
         "django.request": {"handlers": [], "level": "ERROR", "propagate": True},  # usermanager.access has the rest
         "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL", "propagate": True},
         "gunicorn.error": {"handlers": [], "level": "WARNING", "propagate": True},
+        # Lines of every task that came and went: what became of each mail, notifications.delivery says.
+        "celery.worker.strategy": {"handlers": [], "level": "WARNING", "propagate": True},
+        "celery.app.trace": {"handlers": [], "level": "WARNING", "propagate": True},
     },
 }

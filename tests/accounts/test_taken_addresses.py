@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from accounts import addresses_change, registration, tokens, users
 from accounts.errors import AddressTaken, InvalidToken
@@ -60,6 +60,7 @@ def test_an_admin_who_makes_or_moves_a_user(root: User) -> None:
 
 
 def test_confirming_a_change_of_address(root: User) -> None:
-    secret = tokens.issue(root, Purpose.EMAIL_CHANGE, request=uuid4(), email=ADDRESS)
+    with transaction.atomic():
+        secret = tokens.issue(root, Purpose.EMAIL_CHANGE, request=uuid4(), email=ADDRESS)
     with bruno_leaving(), pytest.raises(InvalidToken):
         addresses_change.confirm(secret)

@@ -27,7 +27,7 @@ QUEUE = "mail.now.v1"
 
 WEB = ("-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi")
 RELAY = ("manage.py", "relay")
-WORKER = ("-m", "celery", "-A", "celery_app", "worker", "--queues", "mail.now.v1,mail.bulk.v1", "--concurrency", "2",
+WORKER = ("-m", "celery", "-A", "celery_app", "worker", "--queues", "mail.now.v1,mail.bulk.v1", "--concurrency", "4",
           "--without-gossip", "--without-mingle", "--loglevel", "INFO")  # fmt: skip
 SERVE = ("manage.py", "serve")
 

@@ -40,7 +40,7 @@ def test_that_a_mail_was_sent_is_on_disk_and_that_it_was_claimed_need_not(post: 
     modes: list[tuple[str, Any]] = []
 
     def note(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        if sql.startswith("UPDATE") and "outbox" in sql:
+        if sql.lstrip().startswith("UPDATE") and "outbox" in sql:
             with connection.cursor() as cursor:
                 cursor.cursor.execute(ASK[connection.vendor])  # past this function
                 modes.append((sql, cursor.cursor.fetchone()[0]))
