@@ -238,12 +238,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {
-        "deepLinking": True,
-        "displayOperationId": False,
-        "tryItOutEnabled": True,
-        "validatorUrl": None,
-    },
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "tryItOutEnabled": True, "validatorUrl": None},
 }
 
 # Mail and tasks -------------------------------------------------------------------------------------------------------
@@ -271,6 +266,17 @@ CELERY_TIMEZONE = "UTC"
 
 # Logs -----------------------------------------------------------------------------------------------------------------
 
+# Django's own handlers go: they mail tracebacks to ADMINS and print each line a second time when DEBUG is on.
+LEVELS = {
+    "django": LOG_LEVEL,
+    "django.db.backends": "INFO",  # statements with their values: hashes, addresses, keys of sessions
+    "django.template": "INFO",  # contexts, and with them mailed links
+    "django.request": "ERROR",  # usermanager.access has the rest
+    "django.security.DisallowedHost": "CRITICAL",
+    "gunicorn.error": "WARNING",
+    "celery.worker.strategy": "WARNING",  # a line for each task that comes: what becomes of each mail,
+    "celery.app.trace": "WARNING",  # notifications.delivery says
+}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -288,17 +294,5 @@ LOGGING = {
         "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # Django's own handlers go: they mail tracebacks to ADMINS and print each line a second time when DEBUG is on.
-    "loggers": {
-        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
-        # Statements with their values: hashes of passwords, addresses, keys of sessions.
-        "django.db.backends": {"handlers": [], "level": "INFO", "propagate": True},
-        "django.template": {"handlers": [], "level": "INFO", "propagate": True},  # contexts, and with them mailed links
-        "django.request": {"handlers": [], "level": "ERROR", "propagate": True},  # usermanager.access has the rest
-        "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL", "propagate": True},
-        "gunicorn.error": {"handlers": [], "level": "WARNING", "propagate": True},
-        # Lines of every task that came and went: what became of each mail, notifications.delivery says.
-        "celery.worker.strategy": {"handlers": [], "level": "WARNING", "propagate": True},
-        "celery.app.trace": {"handlers": [], "level": "WARNING", "propagate": True},
-    },
+    "loggers": {name: {"handlers": [], "level": level, "propagate": True} for name, level in LEVELS.items()},
 }
