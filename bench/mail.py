@@ -60,7 +60,10 @@ class Sink:
 
     def wait_for(self, mails: int) -> None:
         """Looks rarely: whoever is measured has the same cores."""
+        deadline = time.monotonic() + 300
         while len(self.ids()) < mails:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(self.ids())} of {mails} mails came")
             time.sleep(LOOK_SECONDS)
 
     def a_second(self) -> float:

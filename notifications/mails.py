@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BLANK = "…"
 SAMPLE = "ana@example.com"
+_DELETED = gettext_noop("The user was deleted.")
 
 
 class NotWanted(Exception):
@@ -172,7 +173,10 @@ def _has_link(name: str, data: dict[str, Any]) -> bool:
 def _reader(mail: OutboxMail) -> User:
     """Whom the mail is for: where the row names nobody, whoever has the address. Raises NotWanted."""
     kind = KINDS[mail.kind]
-    user = mail.user or User.objects.with_address(mail.email)
+    try:
+        user = mail.user or User.objects.with_address(mail.email)
+    except User.DoesNotExist as fault:  # the row was read with them, and is gone like them
+        raise NotWanted(_DELETED) from fault
     if user is None:
         raise NotWanted(gettext_noop("Nobody has this address."))
     if not user.is_active and not kind.is_notice:
@@ -204,7 +208,7 @@ def _mint(mail: OutboxMail, user: User) -> str:
         except tokens.Superseded as fault:
             raise NotWanted(gettext_noop("A newer one was asked for, or its link was used.")) from fault
         except User.DoesNotExist as fault:
-            raise NotWanted(gettext_noop("The user was deleted.")) from fault
+            raise NotWanted(_DELETED) from fault
         if not OutboxMail.objects.held(mail).exists():
             raise NotWanted(gettext_noop("It was cancelled meanwhile."))
     return secret

@@ -1,6 +1,7 @@
 """Turns templates into subject, text and HTML; a file of the same name in DATA_DIR/templates/ stands in for ours."""
 
 import logging
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +36,7 @@ def overrides() -> Path:
 def try_out(name: str, context: dict[str, Any]) -> str:
     """One file, as the operator or we wrote it. What it raises may quote the context."""
     folder = overrides()
-    return _render_with(_engine(folder if folder.is_dir() else None), name, context)
+    return _render_with(_engine(folder if os.path.lexists(folder) else None), name, context)
 
 
 def culprit(name: str, fault: Exception) -> Path:

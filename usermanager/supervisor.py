@@ -1,6 +1,7 @@
 """Runs several processes as one: starts them, restarts what dies, and leaves none behind."""
 
 import ctypes
+import fcntl
 import logging
 import os
 import select
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -170,13 +172,17 @@ def _reason(status: int) -> str:
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:
-    """Makes Linux end the child when the supervisor is killed without a chance to do it itself."""
+    """Makes Linux end the child when the supervisor is killed without a chance to do it itself; leaves the terminal."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
 
     def before_the_program() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        with suppress(OSError):  # `stty tostop` would stop who writes to the terminal from the background
+            terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+            fcntl.ioctl(terminal, termios.TIOCNOTTY)
+            os.close(terminal)
         if os.getppid() != parent:  # it was killed in the meantime
             os._exit(1)
 

@@ -109,7 +109,7 @@ class User(AbstractBaseUser):
     @staticmethod
     def is_address_taken(fault: IntegrityError) -> bool:
         """Whether the database refused a second user of one address; the first may be gone when one looks for them."""
-        return "email_key" in str(fault)
+        return "email_key" in str(fault).partition("\n")[0]  # on PostgreSQL the next line quotes what was given
 
     def set_password(self, raw_password: str | None) -> None:
         """Keeps the hash on this object, not in the database; None makes the password unusable."""

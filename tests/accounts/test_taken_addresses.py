@@ -64,3 +64,10 @@ def test_confirming_a_change_of_address(root: User) -> None:
         secret = tokens.issue(root, Purpose.EMAIL_CHANGE, request=uuid4(), email=ADDRESS)
     with bruno_leaving(), pytest.raises(InvalidToken):
         addresses_change.confirm(secret)
+
+
+def test_another_fault_is_none_of_the_address(database: str) -> None:
+    users.create(ADDRESS, actor=None, full_name="email_key")
+    with pytest.raises(IntegrityError) as raised, transaction.atomic():
+        User.objects.filter(email_key=ADDRESS).update(suspension_reason="email_key")
+    assert not User.is_address_taken(raised.value)

@@ -242,12 +242,6 @@ def test_a_mail_whose_lease_ran_out_while_the_database_was_slow_is_left_to_the_n
     assert post.mails == []
 
 
-def test_a_kind_of_a_newer_version_waits_for_that_version(owe: Owe, ana: User, post: Post) -> None:
-    settled = deliver(owe("birthday"))
-    assert (settled.state, settled.last_error) == (State.OWED, "This version does not know mails of this kind.")
-    assert post.mails == []
-
-
 def test_that_a_mail_was_sent_is_written_down_as_soon_as_the_database_is_back(
     owe: Owe, ana: User, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -11,6 +12,7 @@ from accounts import users
 from notifications import delivery, outbox
 from notifications.durability import unsynced
 from notifications.models import OutboxMail, State
+from tests.notifications import databases
 from tests.notifications.post import Post
 
 ASK = {"sqlite": "PRAGMA synchronous", "postgresql": "SHOW synchronous_commit"}
@@ -50,3 +52,16 @@ def test_that_a_mail_was_sent_is_on_disk_and_that_it_was_claimed_need_not(post: 
         delivery.deliver(mail.pk)
     assert OutboxMail.objects.get(pk=mail.pk).state == State.SENT
     assert [used for _sql, used in modes] == [NOT_SYNCED[connection.vendor], SYNCED[connection.vendor]]
+
+
+def test_a_database_that_was_started_again_costs_no_mail(postgres: str, post: Post) -> None:
+    users.create("ana@example.com", actor=None)
+    mails = [outbox.put("password_reset", email="ana@example.com") for _each in range(2)]
+    delivery.deliver(mails[0].pk)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+    with psycopg.connect(f"{databases.SERVER}/postgres", autocommit=True) as server:
+        server.execute("SELECT pg_terminate_backend(%s)", [backend])
+    delivery.deliver(mails[1].pk)
+    assert OutboxMail.objects.get(pk=mails[1].pk).state == State.SENT

@@ -243,3 +243,11 @@ def test_the_page_on_the_mails_shows_each_form_of_each_kind(language: str) -> No
             picture = f"{language}/{kind}{f'-{number}' if number > 1 else ''}.png"
             assert f"![]({picture})" in page
             assert (folder / picture).is_file()
+
+
+def test_whoever_left_after_the_claim_is_told_nothing(owe: Callable[..., OutboxMail], ana: User) -> None:
+    claimed = outbox.claim(owe("password_changed", user=ana).pk)
+    assert claimed
+    ana.delete()
+    with pytest.raises(mails.NotWanted, match="deleted"):
+        mails.compose(claimed)

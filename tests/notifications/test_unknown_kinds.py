@@ -1,4 +1,4 @@
-"""Mails of a kind that only a later version knows, after a downgrade: they are shown, without a preview."""
+"""Mails of a kind that only a later version knows, after a downgrade: they are shown without a preview, and wait."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from notifications.models import OutboxMail
+from notifications import delivery
+from notifications.models import OutboxMail, State
+from tests.notifications.post import Post
 
 Owe = Callable[..., OutboxMail]
 
@@ -35,3 +37,11 @@ def test_the_command_shows_them(owe: Owe, capsys: pytest.CaptureFixture[str]) ->
     call_command("mails", "show", str(mail.pk), "--json")
     document = json.loads(capsys.readouterr().out)
     assert (document["kind"], document["subject"], document["text"]) == ("goodbye", None, None)
+
+
+def test_a_kind_of_a_newer_version_is_tried_again(owe: Owe, ana: User, post: Post) -> None:
+    mail = owe("birthday")
+    delivery.deliver(mail.pk)
+    settled = OutboxMail.objects.get(pk=mail.pk)
+    assert (settled.state, settled.last_error) == (State.OWED, "This version does not know mails of this kind.")
+    assert post.mails == []
