@@ -60,7 +60,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             pass_fds=self.files,
             process_group=0,
-            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - the supervisor has no threads
+            preexec_fn=_bound_to(os.getpid()),  # noqa: PLW1509 - the supervisor has no threads
         )
 
     def has_ended(self) -> bool:
@@ -171,8 +171,8 @@ def _reason(status: int) -> str:
     return signal.Signals(-status).name if status < 0 else f"status {status}"
 
 
-def _end_with(parent: int) -> Callable[[], None] | None:
-    """Makes Linux end the child when the supervisor is killed without a chance to do it itself; leaves the terminal."""
+def _bound_to(parent: int) -> Callable[[], None] | None:
+    """On Linux, ends the child when the supervisor is killed without a chance to do it, and takes its terminal away."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)

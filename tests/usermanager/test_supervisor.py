@@ -1,6 +1,7 @@
 """The supervisor: what dies comes back, and nothing stays behind."""
 
 import os
+import pty
 import signal
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.usermanager.processes import Running, clean_environment, descendants, eventually, is_alive, running
+from tests.usermanager.processes import (
+    PROJECT,
+    Running,
+    clean_environment,
+    descendants,
+    eventually,
+    is_alive,
+    running,
+)
 
 pytestmark = pytest.mark.process
 
@@ -60,3 +69,25 @@ def test_a_signal_of_the_terminal_reaches_the_supervisor_alone(supervisor: Runni
 
 def test_what_it_starts_shares_the_cores_as_one_session(supervisor: Running) -> None:
     assert {os.getsid(pid) for pid in descendants(supervisor.pid)} == {os.getsid(supervisor.pid)}
+
+
+def has_terminal(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4] != "0"
+
+
+def test_a_terminal_is_the_supervisors_alone(tmp_path: Path) -> None:
+    """It could stop whoever writes to it from the background: `stty tostop`."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(PROJECT)
+        command = [sys.executable, "-m", "tests.usermanager.supervised", str(tmp_path)]
+        os.execve(sys.executable, command, clean_environment())  # noqa: S606 - the fork that has the terminal
+    try:
+        eventually((tmp_path / "parent-child").exists)
+        below = descendants(pid)
+        assert (has_terminal(pid), len(below)) == (True, 3)
+        assert not any(map(has_terminal, below))
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+        os.close(terminal)
