@@ -41,7 +41,10 @@ logconfig_dict = settings.LOGGING
 
 def post_worker_init(worker: Any) -> None:
     """What is loaded by now stays for good: collecting garbage need not look through it for each few requests."""
+    from usermanager import api_docs  # noqa: PLC0415 - needs the apps, which gunicorn loads after this file
+
     get_resolver().url_patterns  # noqa: B018 - loads every view
+    api_docs.build_all()
     gc.collect()
     gc.freeze()
 

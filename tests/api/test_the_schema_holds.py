@@ -34,7 +34,7 @@ EXAMPLES = settings(
     derandomize=True,
 )
 
-schema = schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
+schema = schemathesis.openapi.from_wsgi("/api/schema/", application)
 
 
 @pytest.fixture(params=["nobody", "ana", "root"])
