@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from accounts import private_files
+
 SAFE_BCRYPT_ROUNDS = 12
 SAFE_KEY_LENGTH = 50
 SAFE_KEY_CHARACTERS = 5
-GROUP_OR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @register(Tags.security, deploy=True)
@@ -66,9 +67,14 @@ def check_addresses(**_options: Any) -> Iterator[CheckMessage]:
 def check_files(**_options: Any) -> Iterator[CheckMessage]:
     """Keys that others may read prove nothing; a folder that others may enter depends on the mode of each file."""
     folder: Path = settings.DATA_DIR
-    for secret in [folder / "secret_key", *(folder / "keys").glob("*.pem")]:
-        if secret.exists() and secret.stat().st_mode & GROUP_OR_OTHERS:
+    secrets = [folder / "secret_key", *(folder / "keys").glob("*.pem")]
+    readable = private_files.readable()
+    for secret in secrets:
+        if secret in readable:
             hint = f"chmod 600 {secret}, and then make new ones, as these may be known."
             yield Error(f"Others may read {secret}.", hint=hint, id="accounts.E008")
+    if others := [path for path in readable if path not in secrets]:
+        number, hint = len(others), f"chmod -R go= {folder}, or take out what is not UserManager's."
+        yield Warning(f"Others may read {number} files of DATA_DIR: {others[0]}, …", hint=hint, id="accounts.W004")
     if folder.stat().st_mode & stat.S_IRWXO:
         yield Warning(f"Others may enter DATA_DIR ({folder}).", hint=f"chmod 700 {folder}", id="accounts.W003")

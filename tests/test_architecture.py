@@ -20,7 +20,7 @@ usermanager
     children  preparation  middleware  faults
     health  metrics  logs  supervisor  worker_ready  web_worker  api_docs
     settings
-    environment  counts
+    environment  counts  database_settings
 notifications
     apps
     receivers  admin  management  checks
@@ -47,7 +47,7 @@ accounts
     hashers  foreign_hashers  password_policy
     hashing_gate
     metadata  names  search  spreadsheets
-    errors  roles  signals  addresses  origin  quotas  pruning
+    errors  roles  signals  addresses  origin  quotas  pruning  private_files
 celery_app
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import get_resolver
 
+os.umask(0o077)  # as the settings do, for the files of metrics, which are made before the settings are read
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usermanager.settings")

@@ -5,7 +5,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import Error, connections
 
-from accounts import keys, users
+from accounts import keys, private_files, users
 from accounts.errors import InvalidInput
 from accounts.management.base import about_database, reason
 from usermanager import health
@@ -16,6 +16,7 @@ def prepare() -> str | None:
 
     Raises CommandError when the database or ADMIN_PASSWORD cannot be used.
     """
+    private_files.repair()
     try:
         if not health.is_migrated():
             call_command("migrate", interactive=False, verbosity=0)

@@ -8,9 +8,13 @@ from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
 
-from usermanager import counts  # noqa: F401 - before anything is counted
+from usermanager import (
+    counts,  # noqa: F401 - before anything is counted
+    database_settings,
+)
 from usermanager.environment import Environment, host_of, private_folder, secret_made_once
 
+os.umask(0o077)  # whatever any process of ours writes is for its owner alone, whatever the mode of DATA_DIR
 BASE_DIR = Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1
 
@@ -130,24 +134,8 @@ TEMPLATES = [
     },
 ]
 
-SQLITE_OPTIONS = {
-    # Every write takes its lock at once: deferred, two that read first and write then end in "database is locked".
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    # What was answered survives a power cut (FULL); the journal shrinks again after a large transaction. What was
-    # deleted is overwritten, so that nobody who left can be read in the file.
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;"
-    " PRAGMA mmap_size=134217728; PRAGMA secure_delete=ON;",
-}
-IS_SQLITE = DATABASE["ENGINE"].endswith("sqlite3")
-DATABASES = {
-    "default": DATABASE
-    | {
-        "CONN_MAX_AGE": None,  # opening a connection costs a third of a request
-        "CONN_HEALTH_CHECKS": not IS_SQLITE,
-        "OPTIONS": {**DATABASE["OPTIONS"], **(SQLITE_OPTIONS if IS_SQLITE else {})},
-    }
-}
+IS_SQLITE = database_settings.is_sqlite(DATABASE)
+DATABASES = {"default": database_settings.complete(DATABASE)}
 
 LANGUAGES = [("en", _("English")), ("es", _("Spanish"))]
 LOCALE_PATHS = [BASE_DIR / "usermanager" / "locale"]

@@ -104,6 +104,13 @@ def test_a_key_that_others_may_read_is_refused(production: Settings, tmp_path: P
     assert [fault.id for fault in faults()] == ["accounts.E008"]
 
 
+def test_a_file_that_others_may_read_is_warned_of(production: Settings, tmp_path: Path) -> None:
+    (tmp_path / "users.csv").touch(mode=0o600)
+    assert not faults()
+    (tmp_path / "users.csv").chmod(0o640)
+    assert [fault.id for fault in faults()] == ["accounts.W004"]
+
+
 def test_a_folder_that_others_may_enter_is_warned_of(production: Settings, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     assert [fault.id for fault in faults()] == ["accounts.W003"]

@@ -45,10 +45,10 @@ def _write(file: Path) -> None:
         _copy_database(copy)
         with open(draft, "xb", opener=_private) as handle:
             with tarfile.open(fileobj=handle, mode="w:gz") as archive:
-                archive.add(copy, copy.name)
+                archive.add(copy, copy.name, filter=_for_its_owner)
                 for name in STATE:
                     if (settings.DATA_DIR / name).exists():
-                        archive.add(settings.DATA_DIR / name, name)
+                        archive.add(settings.DATA_DIR / name, name, filter=_for_its_owner)
             handle.flush()
             os.fsync(handle.fileno())
         draft.replace(file)
@@ -66,6 +66,12 @@ def _copy_database(target: Path) -> None:
         raise OSError(f"the database cannot be copied ({fault})") from fault
     if faults != "ok":
         raise OSError(f"the copy of the database is damaged ({faults})")
+
+
+def _for_its_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """What is unpacked is as private as it is here, also where `tar` runs as root and keeps the modes."""
+    member.mode &= 0o700
+    return member
 
 
 def _private(path: str, flags: int) -> int:
