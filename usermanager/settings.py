@@ -4,6 +4,7 @@ import os
 from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
+from tempfile import gettempdir
 from urllib.parse import urlsplit
 
 from django.utils.translation import gettext_lazy as _
@@ -78,6 +79,7 @@ LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error"
 
 env.stop_on_faults()
 DATA_DIR = env.made("DATA_DIR", DATA_DIR, private_folder)
+env.made("TMPDIR", Path(os.environ.get("TMPDIR") or "/tmp"), lambda _path: gettempdir())  # noqa: S108 - only named
 SECRET_KEY = SECRET_KEY or env.made("DATA_DIR", DATA_DIR / "secret_key", secret_made_once)
 
 # Django ---------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,11 @@
-"""Every file in DATA_DIR is readable by its owner alone, whatever the modes of the folder and of the process are."""
+"""Every file in DATA_DIR is readable by its owner alone, whatever the modes of the folder and of the process are.
+
+And a process that can write no temporary file does not start.
+"""
 
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -84,3 +88,14 @@ def test_a_file_of_another_owner_is_left_alone_and_named(data_dir: Path, monkeyp
     monkeypatch.setattr(os, "geteuid", lambda: data_dir.stat().st_uid + 1)
     private_files.repair()
     assert data_dir / "secret_key" in private_files.readable()
+
+
+@pytest.mark.process
+def test_without_a_writable_temporary_folder_a_line_says_what_to_do(tmp_path: Path) -> None:
+    """The limit lets the process write no file at all, wherever that is."""
+    command = f"ulimit -f 0 && exec {sys.executable} manage.py serve"
+    environment = clean_environment(DATA_DIR=str(tmp_path), SECRET_KEY="x" * 50, TMPDIR="/nowhere")
+    shell = partial(subprocess.run, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+    ended = shell(["/bin/sh", "-c", command], check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "TMPDIR cannot be used: write a folder in which this user may write, unlike /nowhere.\n"
