@@ -69,7 +69,7 @@ def verify_email(secret: str) -> User:
     Raises InvalidToken, Throttled.
     """
     with throttling.token_try(), transaction.atomic():
-        token = tokens.find_also_used(secret, Purpose.VERIFY_EMAIL)
+        token = tokens.lock_also_used(secret, Purpose.VERIFY_EMAIL)
         user = token.user
         if token.used_at is None:
             tokens.consume(token)

@@ -17,7 +17,18 @@ from accounts.models.one_time_token import Purpose
 
 SECRET_BYTES = 32
 
-__all__ = ["Purpose", "Superseded", "consume", "end_all", "find", "find_also_used", "issue", "lifetime", "prune"]
+__all__ = [
+    "Purpose",
+    "Superseded",
+    "consume",
+    "end_all",
+    "find",
+    "find_also_used",
+    "issue",
+    "lifetime",
+    "lock_also_used",
+    "prune",
+]
 
 
 class Superseded(Exception):
@@ -68,9 +79,14 @@ def find(secret: str, purpose: Purpose) -> OneTimeToken:
 
 
 def find_also_used(secret: str, purpose: Purpose) -> OneTimeToken:
-    """As find(), but a token that was used already and has not expired is found too.
+    """As find(), but a token that was used already and has not expired is found too."""
+    return _living(secret, purpose)
 
-    Call it inside a transaction: until that ends, nobody else uses the token up.
+
+def lock_also_used(secret: str, purpose: Purpose) -> OneTimeToken:
+    """As find_also_used(), and no other transaction uses the token until this one ends.
+
+    Call it inside a transaction: PostgreSQL refuses a row lock outside one.
     """
     _lock(_living(secret, purpose).user_id)
     return _living(secret, purpose)
