@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser lint types schema pictures lock secrets
+.PHONY: help run test test-browser test-clients lint types schema pictures lock secrets
 .NOTPARALLEL:
 
 help: ## what there is
@@ -24,6 +24,11 @@ test-browser: ## drive the admin panel with chromium; ARGS="-k keyboard" picks s
 	$(call install,requirements-dev.txt)
 	$(call install,requirements-browser.txt)
 	@exec $(BIN)/python -m pytest tests/browser $(ARGS)
+
+test-clients: ## generate clients from the API's document and use them; needs java, node and npm
+	$(call install,requirements-dev.txt)
+	$(call install,requirements-clients.txt)
+	@exec $(BIN)/python -m pytest tests/clients $(ARGS)
 
 lint: ## check style and format
 	$(call install,requirements-dev.txt)
@@ -50,6 +55,7 @@ lock: ## choose the versions anew that pyproject.toml allows; ARGS=--upgrade tak
 	@$(LOCK) pyproject.toml --output-file requirements.txt
 	@$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	@$(LOCK) --group browser --constraints requirements-dev.txt --output-file requirements-browser.txt
+	@$(LOCK) --group clients --constraints requirements-dev.txt --output-file requirements-clients.txt
 
 secrets: ## make the files in secrets/ that docker-compose.yml mounts, where they are missing
 	@$(SECRETS)

@@ -18,7 +18,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.api.base import IgnoreAccept
+from accounts.api.negotiation import IgnoreAccept
 
 MAX_AGE_SECONDS = 60
 PAGE = "text/html"

@@ -16,8 +16,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.base import IgnoreAccept
 from accounts.api.errors import CONTENT_TYPE, problem
+from accounts.api.negotiation import IgnoreAccept
 from notifications import outbox
 
 RETRY_SECONDS = 5

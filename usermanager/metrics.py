@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts import origin
-from accounts.api.base import IgnoreAccept
+from accounts.api.negotiation import IgnoreAccept
 from notifications import outbox
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

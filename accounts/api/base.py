@@ -1,11 +1,8 @@
 """What all views have in common: in which order a request is judged, and how its input is read."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import SAFE_METHODS
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
@@ -26,16 +23,6 @@ class ApiView(APIView):
         super().initial(request, *args, **kwargs)
         if request.method not in SAFE_METHODS:
             request.data  # noqa: B018 - nothing is done for a body that nobody understands, needed or not
-
-
-class IgnoreAccept(DefaultContentNegotiation):
-    """For what has one form alone: whoever asks gets it, whatever media type they would rather have."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
 
 
 class OpenView(ApiView):

@@ -11,9 +11,10 @@ from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions
 
 from accounts import origin
+from accounts.api.negotiation import PROBLEM_TYPE
 from accounts.errors import AccountError, InvalidInput
 
-CONTENT_TYPE = "application/problem+json"
+CONTENT_TYPE = PROBLEM_TYPE
 CHALLENGE = "Bearer"
 
 TITLES = {

@@ -112,11 +112,13 @@ def operation(
     name = re.sub(r"[^a-z]+", "_", summary.lower().replace("'", "")).strip("_")
 
     def describe(handler: Any) -> Any:
-        codes = {"not_acceptable", *refusals}
+        codes = {*refusals} if shape is None else {"not_acceptable", *refusals}
         codes |= set() if handler.__name__ in READING else OF_A_BODY
         codes |= set() if request is None else {"validation_error"}
         described = {"request": request, "responses": responses | _refusals(codes), "examples": examples, **options}
-        return extend_schema(name, summary=summary, **described)(handler)
+        described_handler = extend_schema(name, summary=summary, **described)(handler)
+        described_handler.answers_without_body = shape is None  # content negotiation asks
+        return described_handler
 
     return describe
 

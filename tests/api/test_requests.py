@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from accounts import login
 from accounts.models import Role, Session, User
-from tests.api.routes import ANA_ID, SESSION_ID, VERBS, Route, routes
+from tests.api.routes import ANA_ID, SESSION_ID, UNSAFE, VERBS, Operation, Route, operations, routes
 from tests.conftest import refused
 
 TRANSLATED = {"en": "Not signed in", "es": "Sin sesión iniciada"}
@@ -103,6 +103,23 @@ def test_there_is_json_and_nothing_else(client: APIClient, accept: str) -> None:
     else:
         refused(answer, 406, "not_acceptable")
     assert answer["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("operation", operations("GET", *UNSAFE), ids=str)
+def test_a_client_that_accepts_what_the_document_names_is_served(operation: Operation, client: APIClient) -> None:
+    """Generated clients accept the media types of an operation's answers: problem documents alone, for a 204."""
+    answer = ask(client, operation.verb, operation.path, Accept="application/problem+json; charset=utf-8")
+    assert answer.status_code in (400, 401)
+    anything = ask(client, operation.verb, operation.path, Accept="text/html")
+    assert (anything.status_code == 406) == ("not_acceptable" in operation.refusals)
+
+
+def test_thirteen_operations_answer_without_a_body() -> None:
+    assert len([one for one in operations("GET", *UNSAFE) if "not_acceptable" not in one.refusals]) == 13
+
+
+def test_format_in_the_query_chooses_nothing(client: APIClient) -> None:
+    refused(ask(client, "GET", "/api/v1/users/me/?format=xml"), 401, "not_authenticated")
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/*", "application/json", "text/html, */*;q=0.1"])
