@@ -55,6 +55,11 @@ KINDS = {
     "key:rotated": _("A new signing key was made"),
 }
 
+# The order in which the data of an event is shown. PostgreSQL's jsonb sorts keys by their length and keeps no order.
+DATA_ORDER = (
+    *("role", "old", "new", "reason", "until", "fields", "filters", "code", "scope", "session", "sessions"),
+    *("permissions", "mail", "mail_kind", "kid", "lines_done", "created", "updated", "skipped", "rejected"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +91,12 @@ def record_all(
     audit_chain.append(events)
     transaction.on_commit(lambda: _log(events), robust=True)
     return events
+
+
+def ordered(data: dict[str, Any]) -> dict[str, Any]:
+    """The data of an event in the order of DATA_ORDER, then any other keys by name: the same on each database."""
+    known = [name for name in DATA_ORDER if name in data]
+    return {name: data[name] for name in (*known, *sorted(data.keys() - set(known)))}
 
 
 def forget(user: User) -> None:

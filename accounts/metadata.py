@@ -26,5 +26,12 @@ def check(metadata: Any) -> None:
         raise _unstorable()
 
 
+def ordered(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The same with sorted keys, for people and files. PostgreSQL's jsonb sorts them by length, SQLite keeps the order
+    in which they were written, and JSON gives the order no meaning (RFC 8259, section 4)."""
+    found: dict[str, Any] = json.loads(json.dumps(metadata, sort_keys=True))
+    return found
+
+
 def _unstorable() -> InvalidInput:
     return InvalidInput("metadata", "invalid_text", _("Metadata holds something that no database can store."))

@@ -1,5 +1,6 @@
 """The audit trail in the panel: to be read, and by nobody to be changed."""
 
+import json
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -34,8 +35,8 @@ class AuditEventAdmin(PanelModelAdmin):
     needs: ClassVar[dict[str, str]] = {"view": "audit.view"}
     list_display = ("when", "what", "about", "by", "summary", "place")
     list_display_links = None
-    fields = ("when", "kind", "what", "about", "by", "ip", "user_agent", "request_id", "data")
-    readonly_fields = ("when", "what", "about", "by")
+    fields = ("when", "kind", "what", "about", "by", "ip", "user_agent", "request_id", "recorded")
+    readonly_fields = ("when", "what", "about", "by", "recorded")
     list_filter = (KindFilter, DayFilter)
     search_fields = ("request_id",)
     search_help_text = _("The whole address or the id of a user, or the id of a request.")
@@ -74,6 +75,10 @@ class AuditEventAdmin(PanelModelAdmin):
     @admin.display(description=_("details"))
     def summary(self, event: AuditEvent) -> str:
         return words.details(event.data)
+
+    @admin.display(description=_("details"))
+    def recorded(self, event: AuditEvent) -> str:
+        return json.dumps(audit.ordered(event.data), ensure_ascii=False)
 
     @admin.display(description=_("from"))
     def place(self, event: AuditEvent) -> str:

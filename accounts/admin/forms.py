@@ -53,6 +53,9 @@ class MetadataField(forms.JSONField):
         widget = forms.Textarea(attrs={"rows": 6, "cols": 60, "spellcheck": "false"})
         super().__init__(required=False, widget=widget, **options)
 
+    def prepare_value(self, value: Any) -> Any:
+        return super().prepare_value(metadata.ordered(value) if isinstance(value, dict) else value)
+
     def clean(self, value: Any) -> Any:
         found = super().clean(value)
         found = {} if found is None else found

@@ -82,7 +82,9 @@ def event(kind: str) -> str:
 
 def details(data: dict[str, Any]) -> str:
     """The data of an event in one line."""
-    told = {name: value for name, value in data.items() if name not in UNTOLD and value not in ("", None, [])}
+    told = {
+        name: value for name, value in audit.ordered(data).items() if name not in UNTOLD and value not in ("", None, [])
+    }
     if "until" in told:
         told["until"] = date_format(datetime.fromisoformat(told["until"]), "SHORT_DATETIME_FORMAT")
     return " · ".join(f"{LABELS.get(name, name)}: {_value(value)}" for name, value in told.items())

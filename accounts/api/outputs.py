@@ -48,7 +48,7 @@ class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
         read_only_fields = fields
 
     def to_representation(self, event: AuditEvent) -> dict[str, Any]:
-        shown = super().to_representation(event)
+        shown = super().to_representation(event) | {"data": audit.ordered(event.data)}
         if not audit.may_see_origin(self.context["request"].user, event):
             shown |= {"ip": None, "user_agent": ""}
         return shown

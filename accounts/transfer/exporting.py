@@ -9,7 +9,7 @@ from typing import IO, Any
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db.models import QuerySet
 
-from accounts import spreadsheets
+from accounts import metadata, spreadsheets
 from accounts.models import User
 
 ROWS_AT_ONCE = 2000
@@ -49,6 +49,7 @@ def _rows(users: QuerySet[User], with_hashes: bool) -> Iterator[dict[str, Any]]:
 
 def _row(row: dict[str, Any], with_hashes: bool) -> dict[str, Any]:
     """An invitation that was accepted goes with its password alone: without it, it would seem open or revoked."""
+    row["metadata"] = metadata.ordered(row["metadata"])
     encoded = row.pop("password_hash")
     has_password = not encoded.startswith(UNUSABLE_PASSWORD_PREFIX)
     if with_hashes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from django.utils import translation
 
+from accounts import audit
 from accounts.admin import words
 from accounts.transfer.storing import Tally
 
@@ -28,3 +29,4 @@ def test_whatever_is_recorded_has_a_word_in_the_panel() -> None:
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "audit.record":
                 recorded |= {keyword.arg for keyword in call.keywords if keyword.arg}
     assert recorded - {"actor"} - words.UNTOLD <= words.LABELS.keys()
+    assert words.LABELS.keys() | words.UNTOLD == set(audit.DATA_ORDER)

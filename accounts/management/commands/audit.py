@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
-from accounts import audit_chain
+from accounts import audit, audit_chain
 from accounts.filters import AuditFilter
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand, Row
@@ -60,4 +60,5 @@ def _rows(events: QuerySet[AuditEvent]) -> Iterator[Row]:
     """Events as the API shows them."""
     for event in events.iterator(ROWS_AT_ONCE):
         row = {"id": event.pk, "kind": event.kind, "user": event.user_id, "actor": event.actor_id}
-        yield row | {name: getattr(event, name) for name in ("created_at", "ip", "user_agent", "request_id", "data")}
+        row |= {name: getattr(event, name) for name in ("created_at", "ip", "user_agent", "request_id")}
+        yield row | {"data": audit.ordered(event.data)}

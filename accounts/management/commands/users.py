@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from accounts import invitations, suspension, users
+from accounts import invitations, metadata, suspension, users
 from accounts.filters import USER_ORDERINGS, UserFilter, ordered
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand, Row
@@ -143,4 +143,9 @@ def _suspension(user: User) -> Row:
 
 def _document(user: User) -> Row:
     """A user as the API shows one."""
-    return {name: getattr(user, name) for name in FIELDS} | {"role": user.role.name, "locale": user.locale or None}
+    document = {name: getattr(user, name) for name in FIELDS}
+    return document | {
+        "role": user.role.name,
+        "locale": user.locale or None,
+        "metadata": metadata.ordered(user.metadata),
+    }
