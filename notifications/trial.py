@@ -60,7 +60,8 @@ def send(address: str) -> str:
         EmailMessage(SUBJECT, TEXT, to=[address], connection=get_connection()).send()
     except (smtplib.SMTPException, OSError) as fault:
         raise Failed(explain(fault)) from fault
-    return TAKEN.get(settings.EMAIL_BACKEND.split(".")[-2], TAKEN["smtp"]).format(folder=settings.EMAIL_FILE_PATH)
+    folder = getattr(settings, "EMAIL_FILE_PATH", "")  # Django has no such setting unless EMAIL_URL names a folder
+    return TAKEN.get(settings.EMAIL_BACKEND.split(".")[-2], TAKEN["smtp"]).format(folder=folder)
 
 
 def explain(fault: Exception) -> str:

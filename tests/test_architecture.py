@@ -21,6 +21,7 @@ usermanager
     health  metrics  logs  supervisor  worker_ready  web_worker  api_docs
     settings
     environment  counts  database_settings
+    connection_urls
 notifications
     apps
     receivers  admin  management  checks

@@ -7,16 +7,19 @@ import secrets
 import sys
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from email.utils import parseaddr
+from email.errors import ObsoleteHeaderDefect
+from email.headerregistry import Address
+from email.policy import default as default_policy
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
-import dj_database_url
 from environs import FileAwareEnv
 
 from accounts.addresses import canonical_email
+from usermanager import connection_urls
+from usermanager.connection_urls import UnusablePart, checked, split
 
 T = TypeVar("T")
 
@@ -27,11 +30,6 @@ _DURATION = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _RATE = re.compile(r"([1-9]\d{0,6})/(\w+)", re.ASCII)
 _SENDER = re.compile(r"[!-?A-~]+@[^@\s]+")  # ASCII before the @: few mail servers take anything else
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
-_MAIL_BACKENDS = {
-    "smtp": "django.core.mail.backends.smtp",
-    "console": "django.core.mail.backends.console",
-    "file": "notifications.mail_folder",
-}
 _LONGEST = timedelta(days=36500)
 
 USAGE_STATUS = 2
@@ -64,6 +62,9 @@ class Environment(FileAwareEnv):
             return default
         try:
             return parse(value) if value else default
+        except UnusablePart as fault:
+            self.faults[name] = f"write {fault}"
+            return default
         except ValueError:
             self.faults[name] = f"write {what_to_write}"
             return default
@@ -81,33 +82,35 @@ class Environment(FileAwareEnv):
     def number(self, name: str, default: int, *, least: int, most: int) -> int:
         def parse(value: str) -> int:
             number = int(value) if re.fullmatch(r"\d{1,9}", value, re.ASCII) else -1
-            return _checked(number, least <= number <= most)
+            return checked(number, least <= number <= most)
 
         return self.read(name, default, parse, f"a whole number from {least} to {most}")
 
     def choice(self, name: str, default: str, choices: Collection[str]) -> str:
         def parse(value: str) -> str:
-            return _checked(value.lower(), value.lower() in choices)
+            return checked(value.lower(), value.lower() in choices)
 
         return self.read(name, default, parse, " or ".join(choices))
 
     def duration(self, name: str, default: str, *, least: timedelta = timedelta(seconds=1)) -> timedelta:
         def parse(value: str) -> timedelta:
             period = duration(value)
-            return _checked(period, least <= period <= _LONGEST)
+            return checked(period, least <= period <= _LONGEST)
 
         return self.read(name, duration(default), parse, "a duration such as 90s, 15m, 12h or 30d")
 
     def rate(self, name: str, default: str) -> Rate:
         return self.read(name, rate(default), rate, f"a count and a duration such as {default}")
 
-    def base_url(self, name: str, default: str) -> str:
+    def base_url(self, name: str, default: str, *, has_path: bool = True) -> str:
         """An http or https address without the slash at its end, to which paths are added; scheme and host in lower
-        case, as browsers write them."""
+        case, as browsers write them. `has_path`: whether it may have a path of its own."""
 
         def parse(value: str) -> str:
-            url = _split(value, {"http", "https"})
-            _checked(url, bool(host_of(value)) and not (url.query or url.fragment or url.username))
+            url = split(value, {"http", "https"})
+            checked(url, bool(host_of(value)) and "@" not in url.netloc)
+            if url.path.strip("/") and not has_path:
+                raise UnusablePart("it without a path: UserManager has to have a host name of its own")
             return url._replace(netloc=url.netloc.lower()).geturl().rstrip("/")
 
         return self.read(name, default, parse, "an address such as https://id.example.com")
@@ -134,28 +137,28 @@ class Environment(FileAwareEnv):
 
     def sender(self, name: str, default: str) -> str:
         """A mail address with or without a name before it."""
-        return self.read(name, default, _sender, "a mail address such as UserManager <no-reply@example.com>")
+        hint = (
+            "one mail address such as UserManager <no-reply@example.com>; a name with a comma goes in quotation marks"
+        )
+        return self.read(name, default, _sender, hint)
 
     def database(self, name: str, default: Path) -> dict[str, Any]:
         """What Django's DATABASES wants; a relative path of SQLite starts in the folder of the default."""
 
         def parse(value: str) -> dict[str, Any]:
-            return _database(value, default.parent)
+            return connection_urls.database(value, default.parent)
 
         standard = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(default), "OPTIONS": {}}
         return self.read(name, standard, parse, "sqlite:////path/file.sqlite3 or postgres://user:password@host/name")
 
     def broker(self, name: str) -> str:
-        def parse(value: str) -> str:
-            url = _split(value, {"amqp", "amqps"})
-            return _checked(value, bool(url.hostname))
-
-        return self.read(name, "", parse, "amqp://user:password@host:5672//, or nothing for no broker")
+        hint = "amqp://user:password@host:5672//, or nothing for no broker"
+        return self.read(name, "", connection_urls.broker, hint)
 
     def mail(self, name: str, default: Path) -> dict[str, Any]:
         """Django's EMAIL_* settings; without the variable mails become files in the folder `default`."""
         hint = "smtp://user:password@host:port, smtp+tls://…, smtp+ssl://…, file:///dir or console://"
-        return self.read(name, _mail(default.as_uri()), _mail, hint)
+        return self.read(name, connection_urls.mail(default.as_uri()), connection_urls.mail, hint)
 
     def made(self, name: str, path: Path, make: Callable[[Path], T]) -> T:
         """What `make` finds or makes at the path; a path that cannot be written to ends the process."""
@@ -188,7 +191,7 @@ def rate(text: str) -> Rate:
     if not match:
         raise ValueError("not a rate")
     period = duration(match[2])
-    return Rate(int(match[1]), _checked(period, timedelta() < period <= _LONGEST))
+    return Rate(int(match[1]), checked(period, timedelta() < period <= _LONGEST))
 
 
 def host_of(url: str) -> str:
@@ -220,14 +223,8 @@ def secret_made_once(path: Path) -> str:
     return path.read_text().strip()
 
 
-def _checked(value: T, is_good: bool) -> T:
-    if not is_good:
-        raise ValueError("out of range")
-    return value
-
-
 def _flag(value: str) -> bool:
-    return _checked(value.lower() in _TRUE, value.lower() in _TRUE | _FALSE)
+    return checked(value.lower() in _TRUE, value.lower() in _TRUE | _FALSE)
 
 
 def _each(parse: Callable[[str], str]) -> Callable[[str], list[str]]:
@@ -237,21 +234,15 @@ def _each(parse: Callable[[str], str]) -> Callable[[str], list[str]]:
     return parse_all
 
 
-def _split(value: str, schemes: Collection[str]) -> SplitResult:
-    """Raises ValueError for another scheme, white space, or a port that is none."""
-    url = urlsplit(value)
-    return _checked(url, url.scheme in schemes and not re.search(r"\s", value) and url.port != 0)
-
-
 def _origin(value: str) -> str:
-    url = _split(value.rstrip("/"), {"http", "https"})
-    return _checked(
-        f"{url.scheme}://{url.netloc.lower()}", bool(url.hostname) and not (url.path or url.query or url.username)
+    url = split(value.rstrip("/"), {"http", "https"})
+    return checked(
+        f"{url.scheme}://{url.netloc.lower()}", bool(url.hostname) and not url.path and "@" not in url.netloc
     )
 
 
 def _host(value: str) -> str:
-    return _checked(value, value == "*" or bool(_HOST.fullmatch(value)))
+    return checked(value, value == "*" or bool(_HOST.fullmatch(value)))
 
 
 def _network(value: str) -> str:
@@ -259,36 +250,22 @@ def _network(value: str) -> str:
 
 
 def _address(value: str) -> str:
-    return _checked(value, bool(canonical_email(value)))
+    return checked(value, bool(canonical_email(value)))
+
+
+def sender_of(value: str) -> tuple[str, str]:
+    """Name and address of "Name <address>" or of a bare address. Raises ValueError for several and for a broken one.
+
+    Defects that RFC 5322 calls obsolete, such as the dot of "Example Inc.", are no harm: the header is written anew.
+    """
+    header = default_policy.header_factory("From", value)
+    is_broken = any(not isinstance(defect, ObsoleteHeaderDefect) for defect in header.defects)
+    addresses: tuple[Address, ...] = getattr(header, "addresses", ())
+    if is_broken or len(addresses) != 1 or header.groups[0].display_name:
+        raise ValueError("not one address")
+    return addresses[0].display_name, addresses[0].addr_spec
 
 
 def _sender(value: str) -> str:
-    _name, address = parseaddr(value)
-    return _checked(value, value.isprintable() and bool(_SENDER.fullmatch(address)))
-
-
-def _database(value: str, folder: Path) -> dict[str, Any]:
-    url = _split(value, {"sqlite", "postgres", "postgresql"})
-    parsed: dict[str, Any] = dict(dj_database_url.parse(value))
-    name = _checked(str(parsed["NAME"] or ""), bool(url.path.strip("/")) or url.netloc == ":memory:")
-    if url.scheme == "sqlite" and name != ":memory:":
-        parsed["NAME"] = str(folder / name)
-    return {"OPTIONS": {}, **parsed}
-
-
-def _mail(value: str) -> dict[str, Any]:
-    url = _split(value, {"smtp", "smtp+tls", "smtp+ssl", "file", "console"})
-    backend = url.scheme.partition("+")[0]
-    settings: dict[str, Any] = {"EMAIL_BACKEND": f"{_MAIL_BACKENDS[backend]}.EmailBackend"}
-    if url.scheme == "file":
-        settings["EMAIL_FILE_PATH"] = _checked(unquote(url.path), url.path.startswith("/") and not url.netloc)
-    if backend == "smtp":
-        settings |= {
-            "EMAIL_HOST": _checked(url.hostname, bool(url.hostname)),
-            "EMAIL_PORT": url.port or {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}[url.scheme],
-            "EMAIL_HOST_USER": unquote(url.username or ""),
-            "EMAIL_HOST_PASSWORD": unquote(url.password or ""),
-            "EMAIL_USE_TLS": url.scheme == "smtp+tls",
-            "EMAIL_USE_SSL": url.scheme == "smtp+ssl",
-        }
-    return settings
+    _name, address = sender_of(value)
+    return checked(value, value.isprintable() and bool(_SENDER.fullmatch(address)))

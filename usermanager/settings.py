@@ -2,7 +2,6 @@
 
 import os
 from datetime import timedelta
-from email.utils import parseaddr
 from pathlib import Path
 from tempfile import gettempdir
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from usermanager import (
     counts,  # noqa: F401 - before anything is counted
     database_settings,
 )
-from usermanager.environment import Environment, host_of, private_folder, secret_made_once
+from usermanager.environment import Environment, host_of, private_folder, secret_made_once, sender_of
 
 os.umask(0o077)  # whatever any process of ours writes is for its owner alone, whatever the mode of DATA_DIR
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -30,7 +29,7 @@ SECRET_KEY = env.secret("SECRET_KEY")
 
 BIND = env.bind_address("BIND", "127.0.0.1")
 PORT = env.number("PORT", 8000, least=1, most=65535)
-PUBLIC_URL = env.base_url("PUBLIC_URL", f"http://localhost:{PORT}")
+PUBLIC_URL = env.base_url("PUBLIC_URL", f"http://localhost:{PORT}", has_path=False)
 FRONTEND_URL = env.base_url("FRONTEND_URL", "")
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, least=0, most=10)
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", [host_of(PUBLIC_URL), "localhost", "127.0.0.1"])
@@ -43,7 +42,7 @@ DATABASE = env.database("DATABASE_URL", DATA_DIR / "usermanager.sqlite3")
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
 MAIL = env.mail("EMAIL_URL", DATA_DIR / "mail")
 DEFAULT_FROM_EMAIL = env.sender("EMAIL_FROM", "UserManager <no-reply@localhost>")
-SITE_NAME = parseaddr(DEFAULT_FROM_EMAIL)[0] or urlsplit(PUBLIC_URL).hostname  # in mails and on pages
+SITE_NAME = sender_of(DEFAULT_FROM_EMAIL)[0] or urlsplit(PUBLIC_URL).hostname  # in mails and on pages
 
 ADMIN_EMAIL = env.address("ADMIN_EMAIL", "admin@example.com")
 ADMIN_PASSWORD = env.secret("ADMIN_PASSWORD")

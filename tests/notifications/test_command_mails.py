@@ -16,6 +16,7 @@ from accounts.models import AuditEvent, OneTimeToken, User
 from notifications import mails, outbox
 from notifications.models import OutboxMail, State
 from tests.notifications.post import CLOSE, Post
+from tests.usermanager.processes import manage
 
 Owe = Callable[..., OutboxMail]
 Capture = pytest.CaptureFixture[str]
@@ -149,6 +150,13 @@ class TestTrial:
 
     def test_a_mail_that_goes_is_told(self, post: Post, capsys: Capture) -> None:
         assert "was taken" in run(capsys, "test", "ana@example.com")
+        assert post.one()["To"] == "ana@example.com"
+
+    def test_it_goes_as_an_operator_runs_it(self, post: Post, tmp_path: Path) -> None:
+        """In a process of its own: its settings have what EMAIL_URL says and nothing of the tests'."""
+        told = manage("mails", "test", "ana@example.com", EMAIL_URL=post.url, DATA_DIR=str(tmp_path))
+        assert (told.returncode, told.stderr) == (0, "")
+        assert told.stdout.startswith("The mail was taken.")
         assert post.one()["To"] == "ana@example.com"
 
     @pytest.mark.parametrize(

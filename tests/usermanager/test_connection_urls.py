@@ -1,0 +1,89 @@
+"""Each part of a URL or an address in a setting has an effect, or it stops the start."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.mail import EmailMessage
+from kombu import Connection
+from psycopg.conninfo import make_conninfo
+
+Settings = Callable[..., dict[str, Any]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("PUBLIC_URL", "https://id.example.com/auth", "it without a path"),
+        ("PUBLIC_URL", "https://id.example.com?", "https://id.example.com"),
+        ("PUBLIC_URL", "https://:hunter2@id.example.com", "https://id.example.com"),
+        ("FRONTEND_URL", "https://app.example.com/?a=b", 'it without the query key "a"'),
+        ("FRONTEND_URL", "https://app.example.com/#/", "it without # and what follows"),
+        ("CORS_ALLOWED_ORIGINS", "https://app.example.com#a", "it without # and what follows"),
+        ("CORS_ALLOWED_ORIGINS", "https://:hunter2@app.example.com", "https://app.example.com"),
+        (
+            "DATABASE_URL",
+            "postgres://u:p@h/db?sslmod=require",
+            'the query key "sslmod", which is unknown (do you mean sslmode?)',
+        ),
+        ("DATABASE_URL", "postgres://u:p@h/db?sslmode=require&sslmode=disable", '"sslmode" only once'),
+        ("DATABASE_URL", "postgres://u:p@h/db?host=other", '"host" only once'),
+        ("DATABASE_URL", "postgres://u:p@h/db?dbname=other", 'the query key "dbname"'),
+        ("DATABASE_URL", "postgres://u:12#hunter2@h/db", "as %3F and %23"),
+        ("DATABASE_URL", "sqlite:////tmp/db.sqlite3?mode=ro", 'the query key "mode"'),
+        ("DATABASE_URL", "sqlite://tmp/db.sqlite3", "sqlite:////"),
+        ("CELERY_BROKER_URL", "amqps://u:p@h//?ssl_ca_certs=/ca.pem", 'the query key "ssl_ca_certs"'),
+        ("CELERY_BROKER_URL", "amqp://u:p@h//#vhost", "it without # and what follows"),
+        ("EMAIL_URL", "smtp://u:p@h:587?tls=True", 'the query key "tls", which is unknown (do you mean smtp+tls://?)'),
+        ("EMAIL_URL", "smtp://u:p@h:587?ehlo", 'the query key "ehlo"'),
+        ("EMAIL_URL", "smtp://u:12?hunter2&hunter2@h", "as %3F and %23"),
+        ("EMAIL_URL", "smtp://h/path", "smtp://"),
+        ("EMAIL_URL", "smtp://user@h", "a user and a password"),
+        ("EMAIL_URL", "smtp://:hunter2@h", "a user and a password"),
+        ("EMAIL_URL", "file:///var/mail?days=3", 'the query key "days"'),
+        ("EMAIL_URL", "console://here", "console://"),
+        ("EMAIL_FROM", "no-reply@example.com, root@example.com", "one mail address"),
+        ("EMAIL_FROM", "Acme, Inc. <no-reply@example.com>", "quotation marks"),
+        ("EMAIL_FROM", "UserManager <no-reply@example.com", "one mail address"),
+        ("EMAIL_FROM", "UserManager <no-reply@example.com> x", "one mail address"),
+        ("EMAIL_FROM", "UserManager <no reply@example.com>", "one mail address"),
+        ("EMAIL_FROM", "All: no-reply@example.com;", "one mail address"),
+        ("ADMIN_EMAIL", "admin@example.com,root@example.com", "admin@example.com"),
+    ],
+)
+def test_a_part_that_would_be_ignored_stops_the_start(
+    refusal_of: Callable[..., list[str]], name: str, value: str, hint: str
+) -> None:
+    """The line names the variable and the part, and never shows a password."""
+    [line] = refusal_of(**{name: value})
+    assert line.startswith(f"{name} cannot be used: write ")
+    assert hint in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    ("sender", "name"),
+    [
+        ("José <jose@example.com>", "José"),
+        ("Example Inc. <a@example.com>", "Example Inc."),
+        ('"Example, Inc." <a@example.com>', "Example, Inc."),
+        ("a@example.com", "localhost"),
+    ],
+)
+def test_the_name_of_a_sender_may_be_anything(settings_with: Settings, sender: str, name: str) -> None:
+    settings = settings_with(EMAIL_FROM=sender)
+    assert (settings["DEFAULT_FROM_EMAIL"], settings["SITE_NAME"]) == (sender, name)
+    assert EmailMessage(from_email=sender).message()["From"]
+
+
+def test_keys_that_have_an_effect_are_taken(settings_with: Settings) -> None:
+    """All of libpq's, whose own list says which there are."""
+    settings = settings_with(
+        DATABASE_URL="postgres:///db?host=/run/postgresql&sslmode=verify-full&sslrootcert=system&connect_timeout=3"
+        "&application_name=um&options=-c%20lock_timeout%3D5s&target_session_attrs=read-write",
+        CELERY_BROKER_URL="amqp://u:p@h//?heartbeat=5&login_method=PLAIN",
+    )
+    options = settings["DATABASES"]["default"]["OPTIONS"]
+    assert (options["sslmode"], options["connect_timeout"], options["host"]) == ("verify-full", 3, "/run/postgresql")
+    make_conninfo(**options)
+    assert Connection(settings["CELERY_BROKER_URL"]).heartbeat == 5
