@@ -5,8 +5,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, credentials, sessions, throttling, tokens
-from accounts.addresses import canonical_email
-from accounts.errors import AddressTaken, InvalidInput, InvalidToken
+from accounts.errors import InvalidInput, InvalidToken
 from accounts.models import Session, User
 from accounts.signals import email_change_requested, email_changed
 from accounts.tokens import Purpose
@@ -15,23 +14,21 @@ from accounts.tokens import Purpose
 def request(user: User, new_email: str, current_password: str, *, keep: Session | None = None) -> None:
     """Owes a link to the new address and a notice to the old one; `keep` is the session that outlives the change.
 
-    With EMAIL_VERIFICATION=required nobody learns whether the new address is known: its owner is told instead.
-    Raises InvalidInput, AddressTaken, Throttled, Overloaded.
+    The user never learns whether the new address is known, as nothing here looks. The sender of the mail looks, and
+    tells the owner of a taken address instead. The limit counts the request before the password is hashed.
+    Raises InvalidInput, Throttled, Overloaded.
     """
-    credentials.confirm(user, current_password)
-    key = canonical_email(new_email)
-    if key == user.email_key and new_email == user.email:
+    if new_email == user.email:
         raise InvalidInput("new_email", "unchanged", _("This is your address already."))
-    is_taken = User.objects.filter(email_key=key).exclude(pk=user.pk).exists()
-    if is_taken and settings.EMAIL_VERIFICATION != "required":
-        raise AddressTaken("new_email")
+    with throttling.counted([throttling.user_try(user, "email-change", settings.RATE_EMAIL_CHANGE)]):
+        credentials.confirm(user, current_password)
     with transaction.atomic():
         credentials.hold(user)
         if keep:
             sessions.note_move(keep)
         audit.record("email:change_requested", user, actor=user)
         if throttling.may_mail(new_email, "change"):
-            email_change_requested.send(sender=User, user=user, new_email=new_email, is_taken=is_taken)
+            email_change_requested.send(sender=User, user=user, new_email=new_email)
 
 
 def confirm(secret: str) -> User:

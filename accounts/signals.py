@@ -8,7 +8,7 @@ from django.dispatch import Signal
 #: A user exists who was not there before, with a password of their own. Arguments: user.
 user_registered = Signal()
 
-#: Somebody registered, or wants to move to, an address that has an account already. Arguments: email.
+#: Somebody registered an address that has an account already. Arguments: email.
 registration_repeated = Signal()
 
 #: Somebody wants a new confirmation link; nobody looked whether the address is known. Arguments: email.
@@ -20,7 +20,7 @@ password_reset_requested = Signal()
 #: A password was set by its user, by a reset or by a change. Arguments: user.
 password_changed = Signal()
 
-#: A user wants another address; it is theirs once the mailed link is used. Arguments: user, new_email, is_taken.
+#: A user wants another address; nobody looked whether it is known. Arguments: user, new_email.
 email_change_requested = Signal()
 
 #: A user has another address now. Arguments: user, old_email.

@@ -107,29 +107,43 @@ def client_try(scope: str, rate: Rate) -> Try:
     return Try(scope, origin.network(origin.current.get().ip), rate)
 
 
+def user_try(user: User, scope: str, rate: Rate) -> Try:
+    """What counts against a user who is signed in, wherever they sign in from."""
+    return Try(scope, str(user.pk), rate, user_id=user.pk)
+
+
 def may_mail(email: str, kind: str, *, is_wanted: bool = True) -> bool:
     """Whether a mailbox may be sent one more mail of a kind that anybody can ask for; counts it.
 
     The first of a kind is sent in any case: no other mails hold up somebody's reset, and who gets no further one has a
-    link that works. What will not be sent as it is not wanted is counted apart, for the same work.
+    link that works. All addresses with a tag (ana+shop@…) share that first mail, as anybody can make up tags without
+    end. What will not be sent as it is not wanted is counted apart, for the same work.
     """
     if not settings.RATE_LIMITS:
         return True
-    key = canonical_email(email)
-    one = _mailbox_try("mail", key if is_wanted else f"unwanted {key}")
-    is_first = _count(one._replace(scope=f"mail-{kind}", rate=Once(settings.RATE_MAIL.period), is_told=False))
-    return is_allowed(one) or is_first
+    apart = "" if is_wanted else "unwanted "
+    mailbox, tag = _mailbox(email)
+    first = Try(f"mail-{kind}", f"{apart}{mailbox}{tag and '+'}", Once(settings.RATE_MAIL.period), is_told=False)
+    is_first = _count(first)
+    return is_allowed(_mailbox_try("mail", email, apart)) or is_first
 
 
 def may_tell(email: str) -> bool:
     """The same for what nobody asked for, counted apart: forgotten passwords must not use up the welcome."""
-    return is_allowed(_mailbox_try("told", canonical_email(email)))
+    return is_allowed(_mailbox_try("told", email))
 
 
-def _mailbox_try(scope: str, key: str) -> Try:
-    """Looks for whoever has the mailbox with each try, so that all addresses take as long."""
-    user_id = User.objects.filter(email_key=key).values_list("pk", flat=True).first()
-    return Try(scope, key, settings.RATE_MAIL, user_id=user_id)
+def _mailbox_try(scope: str, email: str, apart: str = "") -> Try:
+    """Looks for whoever has the address with each try, so that all addresses take as long."""
+    user_id = User.objects.filter(email_key=canonical_email(email)).values_list("pk", flat=True).first()
+    return Try(scope, apart + _mailbox(email)[0], settings.RATE_MAIL, user_id=user_id)
+
+
+def _mailbox(email: str) -> tuple[str, str]:
+    """The mailbox of an address and its tag: emails to ana+shop@example.com arrive at ana@example.com (RFC 5233)."""
+    local, _at, domain = canonical_email(email).rpartition("@")
+    name, _plus, tag = local.partition("+")
+    return (f"{name}@{domain}", tag) if name else (f"{local}@{domain}", "")
 
 
 @contextmanager

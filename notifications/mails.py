@@ -115,6 +115,8 @@ def compose(mail: OutboxMail) -> Content:
     user = _reader(mail)
     data = mail.data | {"is_confirmed": user.email_verified}
     secret = _mint(mail, user) if _has_link(mail.kind, data) else ""
+    if owner := _owner(mail):  # the secret goes nowhere: the user's export holds a token for a free address, too
+        return _to_owner(mail, owner)
     return _content(mail.kind, user.locale or mail.language, _address(mail, user), secret, data)
 
 
@@ -125,6 +127,8 @@ def preview(mail: OutboxMail) -> Content | None:
     """
     if mail.kind not in KINDS:
         return None
+    if owner := _owner(mail):
+        return _to_owner(mail, owner)
     user = mail.user or User.objects.with_address(mail.email)
     data = mail.data | {"is_confirmed": user is not None and user.email_verified}
     language = (user and user.locale) or mail.language
@@ -163,6 +167,19 @@ def _context(name: str, email: str, secret: str, data: dict[str, Any]) -> dict[s
         "lifetime": _lifetime(kind.purpose) if kind.purpose else "",
         "at": _moment(data["at"]) if "at" in data else "",
     }
+
+
+def _owner(mail: OutboxMail) -> User | None:
+    """Who has the address already that another user wants to move to."""
+    if mail.kind != "email_change" or mail.user_id is None:
+        return None
+    return User.objects.filter(email_key=mail.email_key).exclude(pk=mail.user_id).first()
+
+
+def _to_owner(mail: OutboxMail, owner: User) -> Content:
+    """Tells the owner of a taken address about the attempt, also while they are suspended: how the mail went is shown
+    to the user who asked."""
+    return _content("already_registered", owner.locale or mail.language, owner.email, "", {})
 
 
 def _has_link(name: str, data: dict[str, Any]) -> bool:

@@ -34,10 +34,9 @@ class Owed(NamedTuple):
     queue: Queue = Queue.NOW
 
 
-def _change_requested(user: User, new_email: str, is_taken: bool) -> list[Owed]:
-    """Who has the new address already is told, and nobody else learns that they have."""
-    to_new = Owed("already_registered", new_email) if is_taken else Owed("email_change", new_email, user)
-    return [to_new, Owed("email_changed", user.email, user, {"stage": "requested"})]
+def _change_requested(user: User, new_email: str) -> list[Owed]:
+    """The same rows for a free and for a taken address, as the user sees them in their export; see mails.compose()."""
+    return [Owed("email_change", new_email, user), Owed("email_changed", user.email, user, {"stage": "requested"})]
 
 
 def _session_opened(user: User, session: Session) -> list[Owed]:
@@ -133,5 +132,7 @@ def _tell(sender: object, user: User, **_: Any) -> dict[str, list[dict[str, Any]
 
 
 def _theirs(user: User, old_email: str = "") -> QuerySet[OutboxMail]:
+    """Those to their address as well, unless another user asked to move there: that is data of the other user, and
+    what becomes of it must not tell them whose the address is."""
     keys = [user.email_key, canonical_email(old_email)] if old_email else [user.email_key]
-    return OutboxMail.objects.filter(Q(user=user) | Q(email_key__in=keys))
+    return OutboxMail.objects.filter(Q(user=user) | Q(~Q(kind="email_change"), email_key__in=keys))

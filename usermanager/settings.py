@@ -71,6 +71,7 @@ RATE_REGISTER = env.rate("RATE_REGISTER", "10/1h")
 RATE_MAIL = env.rate("RATE_MAIL", "5/1h")
 RATE_MAIL_IP = env.rate("RATE_MAIL_IP", "30/1h")
 RATE_TOKEN = env.rate("RATE_TOKEN", "20/1h")
+RATE_EMAIL_CHANGE = env.rate("RATE_EMAIL_CHANGE", "5/1h")
 
 LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "en", ("en", "es"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))

@@ -1,14 +1,22 @@
 """Somebody moves to another address."""
 
+import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core import mail as post_office
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
+from accounts import hashers, throttling
 from accounts.models import OneTimeToken, User
+from notifications import delivery
 from notifications.models import OutboxMail
 from tests.api.conversation import events, facts, is_stored, log_in, mailed, may_log_in, me, owed, post, whole
 from tests.conftest import PASSWORD, refused
@@ -84,24 +92,83 @@ def test_it_may_be_the_same_in_another_spelling(client: APIClient) -> None:
     assert User.objects.get().email == "Ana@Example.com"
 
 
-def test_one_that_is_taken_is_refused(client: APIClient, bruno: User) -> None:
+@pytest.mark.parametrize("mode", ["optional", "required"])
+@pytest.mark.parametrize("is_suspended", [False, True])
+def test_neither_answer_nor_export_tells_whether_the_address_is_taken(
+    client: APIClient, person: Callable[..., User], settings: Settings, mode: str, is_suspended: bool
+) -> None:
+    settings.EMAIL_VERIFICATION = mode
+    owner = person("owner", is_active=not is_suspended, locale="es")
+    answers, exports, work = [], [], []
+    for address in ("Other@example.com", "Owner@example.com"):
+        with CaptureQueriesContext(connection) as queries:
+            answers.append(ask(client, address))
+        work.append([re.sub(r"'[^']*'|\d+", "", query["sql"]) for query in queries])
+        (mail,) = (one for one in _deliver_all() if one.to != ["ana@example.com"])
+        exports.append(_without_what_is_always_new(client, address))
+    assert answers[0].status_code == 202
+    assert whole(answers[0]) == whole(answers[1])
+    assert exports[0] == exports[1]
+    assert work[0] == work[1]
+    assert mail.to == [owner.email]
+    assert mail.subject.startswith("Ya tienes una cuenta")
+    assert "token=" not in mail.body
+    before = client.get("/api/v1/users/me/export/").json()
+    owner.delete()
+    assert _parts(client.get("/api/v1/users/me/export/").json()) == _parts(before)
+
+
+def _deliver_all() -> list[Any]:
+    """Sends what is pending, and returns the emails."""
+    for mail_id in list(OutboxMail.objects.filter(state="owed").values_list("pk", flat=True)):
+        delivery.deliver(mail_id)
+    sent = list(post_office.outbox)
+    post_office.outbox.clear()
+    return sent
+
+
+def _without_what_is_always_new(client: APIClient, address: str) -> Any:
+    """What the newest records of the export say, less times, ids and the address that was asked for."""
+    parts = _parts(client.get("/api/v1/users/me/export/").json())
+    newest = [parts["one_time_tokens"][0], *parts["mails"][:2], *parts["user"]]
+    shown = json.dumps(newest).replace(address, "").replace(address.lower(), "")
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f-]{27}", "", shown)
+
+
+def _parts(export: dict[str, Any]) -> dict[str, Any]:
+    return {name: export[name] for name in ("sessions", "one_time_tokens", "mails")} | {"user": [export["user"]]}
+
+
+def test_so_many_requests_are_granted_to_a_user_before_any_password_is_hashed(
+    client: APIClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RATE_LIMITS, settings.RATE_EMAIL_CHANGE = True, rate("3/1h")
+    assert ask(client, password="wrong").status_code == 400
+    assert [ask(client, f"ana+{number}@elsewhere.example").status_code for number in range(2)] == [202, 202]
     before = facts()
-    (fault,) = refused(ask(client, "BRUNO@example.com"), 400, "validation_error")["errors"]
-    assert (fault["field"], fault["code"]) == ("new_email", "unique")
+    monkeypatch.setattr(hashers, "verify", lambda *_arguments: pytest.fail("it was hashed"))
+    answer = ask(client)
+    refused(answer, 429, "throttled")
+    assert int(answer["Retry-After"]) > 3500
     assert facts() == before
 
 
-def test_where_nobody_may_learn_who_exists_its_owner_is_told_instead(
-    client: APIClient, bruno: User, settings: Settings
+def test_the_tags_of_one_mailbox_share_its_limit(
+    client: APIClient, person: Callable[..., User], client_of: Callable[[User], APIClient], settings: Settings
 ) -> None:
-    settings.EMAIL_VERIFICATION = "required"
-    free, taken = ask(client), ask(client, "bruno@example.com")
-    assert free.status_code == 202
-    assert whole(free) == whole(taken)
-    assert [mail for mail in owed() if mail[0] != "email_changed"] == [
-        ("email_change", NEW),
-        ("already_registered", "bruno@example.com"),
-    ]
+    """Sixty people with an account each ask for ana+0@elsewhere.example, ana+1@elsewhere.example, …"""
+    settings.RATE_LIMITS, settings.RATE_MAIL = True, rate("5/1h")
+    for number in range(60):
+        settings.RATE_EMAIL_CHANGE = rate("1000/1h")
+        settings.RATE_REGISTER = settings.RATE_MAIL_IP = rate("1000/1h")
+        assert ask(client, f"ana+{number}@elsewhere.example").status_code == 202
+        post(APIClient(), "auth/register/", email=f"dora+{number}@elsewhere.example", password=PASSWORD)
+        post(APIClient(), "auth/password/reset/", email=f"dora+{number}@elsewhere.example")
+        post(APIClient(), "auth/email/verify/resend/", email=f"dora+{number}@elsewhere.example")
+    to = Counter(email.partition("+")[0] for _kind, email in owed())
+    assert to["ana"] == 5
+    assert to["dora"] <= 5 + 5 + 2  # welcomes, what was asked for, and the first of each kind
+    assert throttling.may_mail("ana@elsewhere.example", "reset")  # the owner without a tag has a first email still
 
 
 def test_one_that_is_taken_meanwhile_stays_its_owner_s(secret: str, person: Callable[..., User], ana: User) -> None:
