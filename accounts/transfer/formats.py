@@ -1,7 +1,8 @@
 """What other products export, as rows of ours; each reader takes one of their records.
 
-A reader only renames: what a value may be is judged with the row. Their administrators come in as ordinary users, since
-a file is no place to hand out rights; `users set-role` does that.
+A reader only renames: what a value may be is judged with the row. A key that the record lacks, or leaves empty, stays
+unnamed: a default of the reader's would be an update of somebody who is there already. Their administrators come in as
+ordinary users, since a file is no place to hand out rights; `users set-role` does that.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts.transfer import hashes
-from accounts.transfer.rows import Rejected, Row
+from accounts.transfer.rows import Rejected, Row, flag
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,7 +26,9 @@ def usermanager(record: Row) -> Row:
 def supabase(record: Row) -> Row:
     """Supabase Auth: the table auth.users, as CSV or JSON. A ban that has not ended suspends until it does."""
     about = _object(record.get("raw_user_meta_data"))
-    banned_until = _future(record.get("banned_until"))
+    banned_until = record.get("banned_until")
+    suspended_until = _future(banned_until)
+    confirmed_at = record.get("email_confirmed_at") or record.get("confirmed_at")
     if record.get("deleted_at"):
         raise Rejected("deleted_at: the user was deleted there")
     return {
@@ -33,12 +36,12 @@ def supabase(record: Row) -> Row:
         "email": record.get("email"),
         "password_hash": record.get("encrypted_password"),
         "full_name": about.get("full_name") or about.get("name"),
-        "email_verified": bool(record.get("email_confirmed_at") or record.get("confirmed_at")),
-        "is_active": banned_until is None,
-        "suspended_until": banned_until,
+        "email_verified": True if confirmed_at else None,
+        "is_active": suspended_until is None if banned_until else None,
+        "suspended_until": suspended_until,
         "created_at": record.get("created_at"),
         "last_login_at": record.get("last_sign_in_at"),
-        "metadata": about,
+        "metadata": record.get("raw_user_meta_data"),
     }
 
 
@@ -51,12 +54,12 @@ def keycloak(record: Row) -> Row:
         "id": record.get("id"),
         "email": record.get("email") or record.get("username"),
         "full_name": " ".join(str(name) for name in names if name),
-        "is_active": record.get("enabled", True),
-        "email_verified": record.get("emailVerified", False),
+        "is_active": record.get("enabled"),
+        "email_verified": record.get("emailVerified"),
         "locale": _language(next(iter(attributes.get("locale") or []), None)),
         "created_at": (EPOCH + timedelta(milliseconds=created)).isoformat() if created else None,
         "password_hash": _keycloak_hash(record.get("credentials") or []),
-        "metadata": attributes,
+        "metadata": record.get("attributes"),
     }
 
 
@@ -66,13 +69,13 @@ def auth0(record: Row) -> Row:
     return {
         "email": record.get("email"),
         "full_name": record.get("name") if record.get("name") != record.get("email") else None,
-        "email_verified": record.get("email_verified", False),
-        "is_active": not record.get("blocked", False),
+        "email_verified": record.get("email_verified"),
+        "is_active": _opposite(record.get("blocked")),
         "locale": _language(record.get("locale") or about.get("locale")),
         "created_at": record.get("created_at"),
         "last_login_at": record.get("last_login"),
         "password_hash": record.get("passwordHash") or record.get("password_hash"),
-        "metadata": about,
+        "metadata": record.get("user_metadata"),
     }
 
 
@@ -84,7 +87,7 @@ def django(record: Row) -> Row:
     return {
         "email": fields.get("email"),
         "full_name": " ".join(str(name) for name in names if name),
-        "is_active": fields.get("is_active", True),
+        "is_active": fields.get("is_active"),
         "created_at": fields.get("date_joined"),
         "last_login_at": fields.get("last_login"),
         "password_hash": "" if password.startswith("!") else password,  # "!" stands for: no password
@@ -97,8 +100,8 @@ def fastapi_users(record: Row) -> Row:
         "id": record.get("id"),
         "email": record.get("email"),
         "password_hash": record.get("hashed_password"),
-        "is_active": record.get("is_active", True),
-        "email_verified": record.get("is_verified", False),
+        "is_active": record.get("is_active"),
+        "email_verified": record.get("is_verified"),
         "full_name": record.get("full_name") or record.get("name"),
         "created_at": record.get("created_at"),
     }
@@ -147,6 +150,11 @@ def _object(value: Any) -> dict[str, Any]:
     except (ValueError, RecursionError) as fault:
         raise Rejected("a column holds no JSON") from fault
     return dict(held) if isinstance(held, Mapping) else {}
+
+
+def _opposite(value: Any) -> bool | None:
+    """Of a flag, which a CSV holds as text; none where there is none. Raises LookupError for what is no flag."""
+    return None if value in (None, "") else not flag(value)
 
 
 def _language(value: Any) -> str | None:

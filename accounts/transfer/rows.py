@@ -86,7 +86,8 @@ def _role(value: Any) -> str:
     return name
 
 
-def _flag(value: Any) -> bool:
+def flag(value: Any) -> bool:
+    """True or false, or one of their usual names in text. Raises LookupError for anything else."""
     return value if isinstance(value, bool) else _FLAGS[str(value).strip().lower()]
 
 
@@ -114,8 +115,8 @@ _COLUMNS: dict[str, Callable[[Any], Any]] = {
     "email": _email,
     "full_name": _full_name,
     "role": _role,
-    "is_active": _flag,
-    "email_verified": _flag,
+    "is_active": flag,
+    "email_verified": flag,
     "locale": _locale,
     "metadata": _metadata,
     **dict.fromkeys(_TIMES, _moment),

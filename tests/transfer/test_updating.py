@@ -1,0 +1,59 @@
+"""manage.py import_users --on-conflict update: what changes for a user who is there already."""
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts import login, users
+from accounts.models import AuditEvent, Session, User
+from accounts.transfer.formats import FORMATS
+from tests.transfer.conftest import Importing, lines
+
+ADDRESS = {"wordpress": "user_email"}  # what others call `email`
+EMPTY: dict[str, dict[str, Any]] = {
+    "usermanager": {"full_name": "", "is_active": None, "email_verified": "", "metadata": None, "password_hash": None},
+    "supabase": {"email_confirmed_at": None, "banned_until": "", "raw_user_meta_data": "", "encrypted_password": None},
+    "keycloak": {"enabled": None, "emailVerified": None, "attributes": None, "credentials": []},
+    "auth0": {"blocked": None, "email_verified": "", "user_metadata": None, "passwordHash": ""},
+    "django": {"is_active": "", "first_name": "", "last_name": "", "password": ""},
+    "fastapi-users": {"is_active": None, "is_verified": "", "hashed_password": None},
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("is_active", [True, False])
+def test_a_record_that_names_an_address_alone_updates_nothing(
+    import_users: Importing, ana: User, name: str, is_active: bool
+) -> None:
+    """Neither does one whose other keys are empty: a reader has no defaults for them."""
+    ana.full_name, ana.locale, ana.email_verified, ana.metadata = "Ana", "es", True, {"plan": "pro"}
+    ana.last_login_at = timezone.now()
+    ana.save()
+    if is_active:
+        login.open_session(ana)
+    else:
+        users.suspend(ana, actor=None, reason="Spam")
+    before = User.objects.filter(pk=ana.pk).values().get(), Session.objects.alive().count()
+    events = AuditEvent.objects.exclude(kind__startswith="import:").count()
+    address = {ADDRESS.get(name, "email"): ana.email}
+    text = lines(address, {**address, **EMPTY[name]})
+    assert "0 created, 2 updated, 0 skipped, 0 rejected" in import_users(text, format=name, on_conflict="update")
+    assert (User.objects.filter(pk=ana.pk).values().get(), Session.objects.alive().count()) == before
+    assert AuditEvent.objects.exclude(kind__startswith="import:").count() == events
+
+
+def test_the_two_exports_of_auth0_come_in_one_after_the_other(import_users: Importing) -> None:
+    user = {"email": "dora@example.com", "blocked": True, "user_metadata": {"plan": "pro"}, "name": "Dora"}
+    hashes = {"email": "dora@example.com", "email_verified": True, "passwordHash": f"$2b$04${'a' * 53}"}
+    import_users(lines(user), format="auth0")
+    assert "1 updated" in import_users(lines(hashes), format="auth0", on_conflict="update")
+    dora = User.objects.get()
+    assert (dora.is_active, dora.metadata, dora.full_name) == (False, {"plan": "pro"}, "Dora")
+    assert (dora.email_verified, dora.has_usable_password()) == (True, True)
+
+
+@pytest.mark.parametrize(("blocked", "is_active"), [("true", False), ("false", True), ("", True)])
+def test_a_flag_of_auth0_is_read_from_a_csv_too(import_users: Importing, blocked: str, is_active: bool) -> None:
+    import_users(f"email,blocked\ndora@example.com,{blocked}\n", format="auth0")
+    assert User.objects.get().is_active == is_active
