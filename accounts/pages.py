@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import translation
 from django.utils.functional import lazy
@@ -123,6 +123,15 @@ class ForgotPassword(MailPage):
     ask = staticmethod(passwords.request_reset)
     heading = _("Forgot your password?")
     lead = _("Write the address of your account at %(site)s, and we send you a link to choose a new password.")
+
+
+def change_password(request: HttpRequest) -> HttpResponse:
+    """Leads a password manager to the page where its user sets another password.
+
+    W3C, A Well-Known URL for Changing Passwords.
+    """
+    frontend = settings.FRONTEND_URL
+    return redirect(f"{frontend}/reset-password" if frontend else reverse("admin_password_reset"))
 
 
 class ResendVerification(MailPage):

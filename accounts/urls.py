@@ -9,6 +9,7 @@ from accounts.api import jwks
 # admin_password_reset, and shows the way to it.
 urlpatterns = [
     path(".well-known/jwks.json", jwks.jwks),
+    path(".well-known/change-password", pages.change_password),
     re_path(r"^reset-password/?$", pages.ResetPassword.as_view(), name="reset-password"),
     re_path(r"^verify-email/?$", pages.VerifyEmail.as_view(), name="verify-email"),
     re_path(r"^change-email/?$", pages.ChangeEmail.as_view(), name="change-email"),

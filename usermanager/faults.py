@@ -1,6 +1,11 @@
 """What is answered when no view does: a problem document to programs, a short page to people."""
 
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +18,9 @@ from rest_framework.views import APIView
 from accounts import origin
 from accounts.api.errors import TITLES, problem_response
 
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
 CODES = {400: "parse_error", 403: "permission_denied", 404: "not_found", 500: "server_error"}
 DETAILS = {
     400: _("This request cannot be understood."),
@@ -20,6 +28,10 @@ DETAILS = {
     404: _("There is nothing here."),
     500: _("Something went wrong on our side."),
 }
+UNKNOWN_HOST = _("This server does not answer requests for this host name.")
+HOST_LENGTH = 255
+
+log = logging.getLogger(__name__)
 
 
 class UnknownPath(APIView):
@@ -37,7 +49,17 @@ class UnknownPath(APIView):
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Tells the operator which setting refuses a Host header; the client learns only that it was refused."""
+    if isinstance(exception, DisallowedHost):
+        _log_host(origin.printable(request.META.get("HTTP_HOST", ""))[:HOST_LENGTH])
+        return _answer(request, 400, UNKNOWN_HOST)
     return _answer(request, 400)
+
+
+@lru_cache(maxsize=100)
+def _log_host(host: str) -> None:
+    """Logs each host once, not with every request for it."""
+    log.warning("host %r is refused; if clients may use it, add it to ALLOWED_HOSTS", host)
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
@@ -52,13 +74,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return _answer(request, 500)
 
 
-def _answer(request: HttpRequest, status: int) -> HttpResponse:
+def _answer(request: HttpRequest, status: int, detail: "_StrPromise | None" = None) -> HttpResponse:
+    detail = detail or DETAILS[status]
     if request.path.startswith("/api/") or "text/html" not in request.headers.get("Accept", ""):
-        return problem_response(CODES[status], status, str(DETAILS[status]))
+        return problem_response(CODES[status], status, str(detail))
     context = {
         "site": settings.SITE_NAME,
         "heading": TITLES[CODES[status]],
-        "text": DETAILS[status],
+        "text": detail,
         "status": status,
         "request_id": origin.current.get().request_id,
     }

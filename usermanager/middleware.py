@@ -5,9 +5,11 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import ip_address
 from time import perf_counter
 
 from django.http import HttpRequest, HttpResponseBase
+from django.http.request import split_domain_port
 from django.middleware.common import CommonMiddleware
 
 from accounts import origin, quotas
@@ -20,6 +22,7 @@ SECOND = timedelta(seconds=1)
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 API = "/api/"
 HEALTH = "/health/"
+METRICS = "/metrics"
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -101,7 +104,19 @@ class Paths(CommonMiddleware):
             request.path += "/"
         if request.path_info.startswith(HEALTH):
             return None  # a load balancer asks by address: whatever Host it names is fine
+        if request.path_info == METRICS and _is_address(request.META.get("HTTP_HOST", "")):
+            return None  # so does Prometheus; a name must be one of ours, as another site could point its own to us
         return super().process_request(request)
+
+
+def _is_address(host: str) -> bool:
+    """Whether the Host header names an IP address, with or without a port."""
+    name, _port = split_domain_port(host)
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _policy(counted: tuple[str, Quota]) -> str:

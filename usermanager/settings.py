@@ -195,8 +195,13 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS and TR
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CORS_URLS_REGEX = r"^/api/.*$"
-CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-type", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["ratelimit", "ratelimit-policy", "retry-after", "x-request-id"]
+CORS_ALLOW_HEADERS = [
+    *("accept", "accept-language", "authorization", "content-type", "if-none-match", "x-request-id"),
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # what tracing libraries add to every request
+]
+CORS_EXPOSE_HEADERS = [
+    *("etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"),
+]
 SILENCED_SYSTEM_CHECKS = [
     "security.W008",  # the proxy that ends TLS redirects; this server answers on plain HTTP behind it
     "security.W005",  # whether other hosts of the domain speak HTTPS is not this product's to promise

@@ -55,3 +55,15 @@ def test_they_can_only_be_read(verb: str) -> None:
     refused(answer, 405, "method_not_allowed")
     assert answer["Allow"] == "GET, HEAD"
     assert keys.jwks() == before
+
+
+def test_a_web_application_of_any_origin_reads_them(client: Client) -> None:
+    origin = {"Origin": "https://anywhere.example.net"}
+    answer = client.get(PATH, headers=origin)
+    assert (answer["Access-Control-Allow-Origin"], answer["Cross-Origin-Resource-Policy"]) == ("*", "cross-origin")
+    assert "Access-Control-Allow-Credentials" not in answer
+    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "traceparent"}
+    preflight = client.options(PATH, headers=origin | asked)
+    assert (preflight.status_code, preflight["Access-Control-Allow-Origin"]) == (204, "*")
+    assert preflight["Access-Control-Allow-Headers"] == "*"
+    assert "GET" in preflight["Access-Control-Allow-Methods"]

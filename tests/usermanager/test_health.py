@@ -164,3 +164,16 @@ def test_a_network_may_be_allowed_and_a_counted_proxy_is_believed(client: Client
     settings.TRUSTED_PROXIES = 1
     assert client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 200
     refused(client.get("/metrics", headers={"X-Forwarded-For": "198.51.100.7"}), 403, "permission_denied")
+
+
+@pytest.mark.parametrize("host", ["10.42.0.7:8000", "10.42.0.7", "[fd00::7]:8000"])
+def test_prometheus_reads_the_metrics_of_a_pod_by_its_address(client: Client, settings: Settings, host: str) -> None:
+    assert client.get("/metrics", headers={"Host": host}).status_code == 200
+    settings.METRICS_ALLOWED = ["192.0.2.0/24"]
+    refused(client.get("/metrics", headers={"Host": host}), 403, "permission_denied")
+
+
+@pytest.mark.parametrize("host", ["evil.example.com", "10.42.0.7.example.com", "", "[::1", "10.42.0.7@evil"])
+def test_the_metrics_are_not_read_under_a_name_that_is_not_ours(client: Client, host: str) -> None:
+    refused(client.get("/metrics", headers={"Host": host}), 400, "parse_error")
+    refused(client.get("/api/v1/users/me/", headers={"Host": "10.42.0.7"}), 400, "parse_error")

@@ -88,8 +88,22 @@ def test_a_foreign_host_is_refused(client: Client) -> None:
     refused(client.get("/api/v1/users/me/", headers={"Host": "evil.example.com"}), 400, "parse_error")
 
 
+def test_the_log_names_the_setting_that_refuses_a_host_once_for_each(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults._log_host.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for host in ("id.example.com:8000", "id.example.com:8000", "bad host\x1b"):
+            answer = client.get("/api/v1/users/me/", headers={"Host": host})
+            assert "ALLOWED_HOSTS" not in answer.content.decode()  # that is for the operator
+    assert [record.getMessage() for record in caplog.records if "ALLOWED_HOSTS" in record.getMessage()] == [
+        f"host {host!r} is refused; if clients may use it, add it to ALLOWED_HOSTS"
+        for host in ("id.example.com:8000", "bad host")
+    ]
+
+
 @pytest.mark.parametrize(
-    ("language", "words"), [("es", "No se entiende esta petición."), ("en", "cannot be understood")]
+    ("language", "words"), [("es", "no responde a peticiones para este nombre"), ("en", "requests for this host name")]
 )
 def test_a_foreign_host_is_refused_in_the_language_of_whoever_asks(client: Client, language: str, words: str) -> None:
     headers = {"Host": "evil.example.com", "Accept-Language": language}
@@ -144,6 +158,19 @@ def test_only_chosen_origins_may_read_the_api_and_only_the_api(client: Client, s
     assert "Access-Control-Allow-Origin" not in client.get("/health/live/", headers=chosen)
 
 
+def test_a_web_application_may_send_tracing_headers_and_read_ours(client: Client, settings: Settings) -> None:
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
+    origin = {"Origin": "https://app.example.com"}
+    asked = "authorization, content-type, traceparent, tracestate, baggage, sentry-trace"
+    preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+    allowed = client.options("/api/v1/auth/login/", headers=origin | preflight)["Access-Control-Allow-Headers"]
+    assert set(asked.split(", ")) <= set(allowed.split(", "))
+    exposed = client.get("/api/v1/users/me/", headers=origin)["Access-Control-Expose-Headers"].split(", ")
+    assert {"location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"} <= set(
+        exposed
+    )
+
+
 def test_a_preflight_is_answered_without_the_final_slash(client: Client, settings: Settings) -> None:
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
     headers = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
@@ -170,7 +197,8 @@ def test_every_answer_carries_the_security_headers(client: Client, path: str) ->
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert answer["Referrer-Policy"] == "same-origin"
     assert answer["Cross-Origin-Opener-Policy"] == "same-origin"
-    assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
+    is_for_all = path.startswith("/.well-known/")
+    assert answer["Cross-Origin-Resource-Policy"] == ("cross-origin" if is_for_all else "same-origin")
     assert "camera=()" in answer["Permissions-Policy"]
     assert "frame-ancestors 'none'" in answer["Content-Security-Policy"]
     assert "default-src 'none'" in answer["Content-Security-Policy"]

@@ -5,6 +5,7 @@ from operator import itemgetter
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from accounts import pages, tokens
 from accounts.models import OneTimeToken, User
@@ -188,3 +189,13 @@ def test_a_name_that_hides_something_is_refused(browser: Client, mailed: Mailed,
     assert status == 400
     assert "A name has no control characters." in page
     assert state(ana) == before
+
+
+def test_password_managers_find_where_to_change_a_password(client: Client, settings: Settings) -> None:
+    answer = client.get("/.well-known/change-password")
+    assert (answer.status_code, answer["Location"]) == (302, "/forgot-password")
+    assert client.get(answer["Location"]).status_code == 200
+    settings.FRONTEND_URL = "https://app.example.com"
+    assert client.get("/.well-known/change-password")["Location"] == "https://app.example.com/reset-password"
+    missing = client.get("/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200")
+    assert missing.status_code == 404  # by which they tell that the redirect means something
