@@ -16,8 +16,8 @@ from psycopg import pq
 
 T = TypeVar("T")
 
-LIBPQ_KEYS = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
-POSTGRES_KEYS = LIBPQ_KEYS - {"dbname", "replication"} | {"currentSchema"}
+LIBPQ_KEYS = {option.keyword.decode(): option for option in pq.Conninfo.get_defaults()}
+POSTGRES_KEYS = set(LIBPQ_KEYS) - {"dbname", "replication"} | {"currentSchema"}
 BROKER_KEYS = ("heartbeat", "login_method")
 _NAMED_BEFORE = {"user": "username", "password": "password", "host": "hostname", "port": "port"}
 _SCHEMES = {"tls": "smtp+tls://", "starttls": "smtp+tls://", "ssl": "smtp+ssl://"}
@@ -27,6 +27,16 @@ _MAIL_BACKENDS = {
     "console": "django.core.mail.backends.console",
     "file": "notifications.mail_folder",
 }
+
+
+class Secret(str):
+    """A string that no `repr` shows. Without that, `diffsettings`, `celery report`, Django's page for errors and any
+    traceback with values print it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'"
 
 
 class UnusablePart(ValueError):
@@ -65,12 +75,13 @@ def database(value: str, folder: Path) -> dict[str, Any]:
     name = checked(str(parsed["NAME"] or ""), bool(url.path.strip("/")) or url.netloc == ":memory:")
     if is_sqlite and name != ":memory:":
         parsed["NAME"] = str(folder / checked(name, not url.netloc))
-    return {"OPTIONS": {}, **parsed}
+    options = {key: _hidden(key, value) for key, value in parsed.get("OPTIONS", {}).items()}
+    return {**parsed, "OPTIONS": options, "PASSWORD": Secret(parsed.get("PASSWORD", ""))}
 
 
 def broker(value: str) -> str:
     url = split(value, {"amqp", "amqps"}, BROKER_KEYS)
-    return checked(value, bool(url.hostname))
+    return checked(Secret(value), bool(url.hostname))
 
 
 def mail(value: str) -> dict[str, Any]:
@@ -96,10 +107,15 @@ def _smtp(url: SplitResult) -> dict[str, Any]:
         "EMAIL_HOST": url.hostname,
         "EMAIL_PORT": url.port or {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}[url.scheme],
         "EMAIL_HOST_USER": unquote(url.username or ""),
-        "EMAIL_HOST_PASSWORD": unquote(url.password or ""),
+        "EMAIL_HOST_PASSWORD": Secret(unquote(url.password or "")),
         "EMAIL_USE_TLS": url.scheme == "smtp+tls",
         "EMAIL_USE_SSL": url.scheme == "smtp+ssl",
     }
+
+
+def _hidden(key: str, value: Any) -> Any:
+    """libpq marks with a star the parameters that hold a password."""
+    return Secret(value) if key in LIBPQ_KEYS and LIBPQ_KEYS[key].dispchar == b"*" else value
 
 
 def _without(key: str, known_keys: Collection[str]) -> str:

@@ -19,7 +19,7 @@ from environs import FileAwareEnv
 
 from accounts.addresses import canonical_email
 from usermanager import connection_urls
-from usermanager.connection_urls import UnusablePart, checked, split
+from usermanager.connection_urls import Secret, UnusablePart, checked, split
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Environment(FileAwareEnv):
         return str(self.str(name, default="") or "").strip()
 
     def secret(self, name: str, default: str = "") -> str:
-        return self.read(name, default, str, "the secret itself")
+        return self.read(name, Secret(default), Secret, "the secret itself")
 
     def flag(self, name: str, default: bool) -> bool:
         return self.read(name, default, _flag, "true or false")
@@ -220,7 +220,7 @@ def secret_made_once(path: Path) -> str:
             pass
         finally:
             os.unlink(draft)
-    return path.read_text().strip()
+    return Secret(path.read_text().strip())
 
 
 def _flag(value: str) -> bool:

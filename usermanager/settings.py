@@ -249,6 +249,7 @@ CELERY_TASK_DEFAULT_QUEUE = "mail.now.v1"
 CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in ("mail.now.v1", "mail.bulk.v1")}
 CELERY_TASK_TIME_LIMIT = 90  # seconds; a mail's conversation ends after 30, so this is for a process that hangs
 CELERY_TASK_DEFAULT_QUEUE_TYPE = "classic"
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # else every client of the broker may read settings and stop workers
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_DB_REUSE_MAX = 10_000  # else Celery connects anew for each task; ours look whether the connection is still good
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
