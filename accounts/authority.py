@@ -22,7 +22,7 @@ def check(actor: User | None) -> None:
     current = User.objects.select_related("role").filter(pk=actor.pk, is_active=True).first()
     if current is None:
         raise TokenNotValid
-    if not current.holds_role(actor.role):
+    if not current.holds(actor.permissions):
         raise PermissionDenied
 
 

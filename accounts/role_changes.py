@@ -17,7 +17,7 @@ def create(name: str, permissions: list[str], *, actor: User | None, description
     """A new role. Raises PermissionDenied, InvalidInput."""
     authority.check(actor)
     _check_holds(permissions, actor)
-    role = Role(name=name, description=description, permissions=roles.normalized(permissions))
+    role = Role(name=name, description=description, permissions=_bounded(permissions))
     _save(role, is_new=True)
     audit.record("role:created", None, actor=actor, role=name, permissions=role.permissions)
     return role
@@ -27,20 +27,28 @@ def create(name: str, permissions: list[str], *, actor: User | None, description
 def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
     """Changes name, description or permissions; holds for the next request of everybody who has the role.
 
+    A role that a user has takes `roles.assign`, too: changing it gives that user other permissions.
     Raises PermissionDenied, NotFound, Conflict, InvalidInput.
     """
     role = _current(role, actor)
     if role.is_admin or (role.is_builtin and changes.get("name", role.name) != role.name):
         raise Conflict(_("A built-in role cannot be changed."))
-    _check_holds(role.permissions, actor)
+    if actor is not None and not may_change(role, actor):
+        raise PermissionDenied
     if "permissions" in changes:
-        changes["permissions"] = roles.normalized(changes["permissions"])
+        changes["permissions"] = _bounded(changes["permissions"])
         _check_holds(changes["permissions"], actor)
+        _check_default(role, changes["permissions"])
     for field, value in changes.items():
         setattr(role, field, value)
     _save(role, is_new=False)
     audit.record("role:changed", None, actor=actor, role=role.name, permissions=role.permissions)
     return role
+
+
+def may_change(role: Role, actor: User) -> bool:
+    """Whether the actor, who may change roles, may change this one."""
+    return actor.holds(role.permissions) and (actor.has_perm("roles.assign") or not role.users.exists())
 
 
 @transaction.atomic
@@ -58,18 +66,21 @@ def delete(role: Role, *, actor: User | None) -> None:
 
 
 def ensure_builtin(role_model: type[Role] = Role) -> None:
-    """Makes the built-in roles, and gives the admin's every permission there is by now."""
-    role_model.objects.get_or_create(
+    """Makes the built-in roles, and corrects what an older version let them hold."""
+    default, _is_new = role_model.objects.get_or_create(
         name=roles.USER, defaults={"is_builtin": True, "description": gettext_noop("Everybody who registers.")}
     )
     admin, _is_new = role_model.objects.get_or_create(
         name=roles.ADMIN, defaults={"is_builtin": True, "description": gettext_noop("May do everything.")}
     )
-    others = role_model.objects.exclude(pk=admin.pk).values_list("permissions", flat=True)
-    known = set(roles.PERMISSIONS).union(*others)
-    if set(admin.permissions) != known:
-        admin.permissions = roles.normalized(known)
-        admin.save(update_fields=["permissions"])
+    _set_permissions(default, [name for name in default.permissions if not roles.is_own(name)])
+    _set_permissions(admin, [roles.ALL, *roles.PERMISSIONS])
+
+
+def _set_permissions(role: Role, permissions: list[str]) -> None:
+    if role.permissions != roles.normalized(permissions):
+        role.permissions = roles.normalized(permissions)
+        role.save(update_fields=["permissions"])
 
 
 def _current(role: Role, actor: User | None) -> Role:
@@ -85,9 +96,27 @@ def _save(role: Role, *, is_new: bool) -> None:
     try:
         with transaction.atomic():
             role.save(force_insert=is_new)
-            ensure_builtin()
     except IntegrityError as fault:
         raise InvalidInput("name", "unique", _("There is a role with this name already.")) from fault
+
+
+def _bounded(permissions: list[str]) -> list[str]:
+    """The permissions in order, each once. Raises InvalidInput for more than an access token can hold."""
+    permissions = roles.normalized(permissions)
+    if len(permissions) > roles.PERMISSIONS_PER_ROLE or roles.length(permissions) > roles.PERMISSIONS_LENGTH:
+        limits = {"number": roles.PERMISSIONS_PER_ROLE, "length": roles.PERMISSIONS_LENGTH}
+        detail = _(
+            "A role holds at most %(number)d permissions, of %(length)d characters in all, counting 3 more for each: "
+            "access tokens carry them."
+        )
+        raise InvalidInput("permissions", "max_length", detail % limits)
+    return permissions
+
+
+def _check_default(role: Role, permissions: list[str]) -> None:
+    """The default role goes to every user who registers. Raises Conflict."""
+    if role.name == roles.USER and any(map(roles.is_own, permissions)):
+        raise Conflict(_("The default role cannot hold permissions of UserManager itself."))
 
 
 def _check_holds(permissions: list[str], actor: User | None) -> None:

@@ -60,7 +60,10 @@ def test_another_service_checks_a_token_with_the_public_keys_alone(url: str) -> 
     exec(block("python", after="## Checking tokens").replace(HERE, url), names)  # noqa: S102 - our own README
     credentials = {"email": "admin@example.com", "password": ADMIN_PASSWORD}
     answer = requests.post(f"{url}/api/v1/auth/login/", json=credentials, timeout=10).json()
-    assert names["claims"](answer["access"])["sub"] == answer["user"]["id"]
+    found = names["claims"](answer["access"])
+    assert found["sub"] == answer["user"]["id"]
+    assert names["may"](found, "billing.refund")
+    assert not names["may"](found | {"permissions": ["billing.void"]}, "billing.refund")
     with pytest.raises(names["jwt"].PyJWTError):
         names["claims"](answer["access"][:-8] + "AAAAAAAA")
 

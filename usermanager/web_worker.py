@@ -8,7 +8,8 @@ import math
 import socket
 import time
 from contextlib import suppress
-from typing import Any
+from http import HTTPStatus
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from gunicorn.http.errors import (
     ConfigurationProblem,
     InvalidResponseHeader,
     InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
     ParseException,
 )
 from gunicorn.workers.gthread import ThreadWorker
@@ -26,10 +29,36 @@ LINGER_SECONDS = 1.0  # for a client to take its answer and hang up
 
 OURS = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)  # faults of the server, not of a client
 REFUSAL = (
-    "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+    "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
     "Content-Length: {length}\r\nX-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\n"
     "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nCache-Control: no-store\r\n\r\n"
 )
+
+
+class Problem(NamedTuple):
+    """In English: in which language it was asked for cannot be read."""
+
+    status: HTTPStatus
+    code: str
+    title: str
+    detail: str
+
+
+MALFORMED = Problem(HTTPStatus.BAD_REQUEST, "parse_error", "Malformed request", "This request cannot be understood.")
+TOO_LONG: dict[type[ParseException], Problem] = {
+    LimitRequestLine: Problem(
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        "uri_too_long",
+        "Address too long",
+        "The address of a request has at most 8 KB.",
+    ),
+    LimitRequestHeaders: Problem(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "headers_too_large",
+        "Headers too large",
+        "A request has at most 100 headers, each of at most 8 KB.",
+    ),
+}
 
 
 class ImpatientSocket(socket.socket):
@@ -100,18 +129,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         request_id = uuid4().hex
         self.log.warning("%s from %s (%s)", type(exc).__name__, (addr or ["?"])[0], request_id)
-        client.sendall(_refusal(request_id))
+        client.sendall(_refusal(TOO_LONG.get(type(exc), MALFORMED), request_id))
 
 
-def _refusal(request_id: str) -> bytes:
-    """In English: in which language it was asked for cannot be read."""
+def _refusal(problem: Problem, request_id: str) -> bytes:
     document = {
-        "type": f"{settings.PUBLIC_URL}/problems/parse_error",
-        "title": "Malformed request",
-        "status": 400,
-        "detail": "This request cannot be understood.",
-        "code": "parse_error",
+        "type": f"{settings.PUBLIC_URL}/problems/{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
         "instance": request_id,
     }
     body = json.dumps(document)
-    return (REFUSAL.format(length=len(body), request_id=request_id) + body).encode()
+    status = {"status": problem.status.value, "reason": problem.status.phrase}
+    return (REFUSAL.format(**status, length=len(body), request_id=request_id) + body).encode()

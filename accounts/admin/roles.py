@@ -43,6 +43,8 @@ class RoleForm(UseCaseForm):
         }
         options["initial"] = initial | (options.get("initial") or {})
         super().__init__(*args, **options)
+        if role.name == roles.USER:  # cannot hold any of UserManager's own
+            self.fields.pop("granted", None)
         if isinstance(granted := self.fields.get("granted"), forms.MultipleChoiceField):
             offered = [name for name in roles.PERMISSIONS if self.actor.holds([name])]
             granted.choices = [(name, f"{roles.PERMISSIONS[name]} ({name})") for name in offered]
@@ -57,7 +59,7 @@ class RoleForm(UseCaseForm):
         changes = self.changes()
         granted, others = changes.pop("granted", None), changes.pop("others", None)
         if granted is not None or others is not None:
-            changes["permissions"] = [*self.cleaned_data["granted"], *self.cleaned_data["others"]]
+            changes["permissions"] = [*self.cleaned_data.get("granted", []), *self.cleaned_data["others"]]
         if self.instance._state.adding:
             return role_changes.create(changes.pop("name"), changes.pop("permissions", []), actor=self.actor, **changes)
         return role_changes.update(self.instance, actor=self.actor, **changes)
@@ -82,7 +84,8 @@ class RoleAdmin(PanelModelAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
         if self.has_change_permission(request, obj):
-            return ["name", "description", "granted", "others"]
+            is_default = obj is not None and obj.name == roles.USER
+            return ["name", "description", *([] if is_default else ["granted"]), "others"]
         return ["name", "described", "granted_permissions"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> list[str]:
@@ -91,8 +94,9 @@ class RoleAdmin(PanelModelAdmin):
         return ["name"] if obj and obj.is_builtin else []
 
     def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
-        is_within_reach = obj is None or (not obj.is_admin and actor_of(request).holds_role(obj))
-        return super().has_change_permission(request, obj) and is_within_reach
+        return super().has_change_permission(request, obj) and (
+            obj is None or (not obj.is_admin and role_changes.may_change(obj, actor_of(request)))
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
         return self.has_change_permission(request, obj) and not (obj and obj.is_builtin)

@@ -55,7 +55,11 @@ class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
 
 
 class RoleSerializer(serializers.ModelSerializer[Role]):
-    permissions = serializers.ListField(child=serializers.CharField(), read_only=True)
+    permissions = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="`*`, which `admin` alone holds, means every permission, those of your own applications too.",
+    )
 
     class Meta:
         model = Role
@@ -64,7 +68,9 @@ class RoleSerializer(serializers.ModelSerializer[Role]):
 
 
 class TokensSerializer(serializers.Serializer[Any]):
-    access = serializers.CharField()
+    access = serializers.CharField(
+        help_text="A JWT. Its claim `permissions` is a list; `*` in it means every permission, as administrators have."
+    )
     refresh = serializers.CharField()
     token_type = serializers.CharField()
     expires_in = serializers.IntegerField(help_text="Seconds until the access token expires.")

@@ -13,7 +13,7 @@ from accounts.api.outputs import RoleSerializer
 from accounts.api.people import Listing
 from accounts.api.schema import SIGNED_IN, operation
 from accounts.models import Role
-from accounts.roles import NAME_LENGTH, PERMISSIONS_PER_ROLE, validate_name
+from accounts.roles import NAME_LENGTH, PERMISSIONS_LENGTH, PERMISSIONS_PER_ROLE, validate_name
 
 REFUSALS = (*SIGNED_IN, "permission_denied")
 EXAMPLE = {"name": "support", "description": "Answers tickets", "permissions": ["users.view", "billing.refund"]}
@@ -23,7 +23,15 @@ ANSWER = {**EXAMPLE, "is_builtin": False}
 class RoleInput(serializers.Serializer[Any]):
     name = TextField(max_length=NAME_LENGTH, validators=[validate_name])
     description = TextField(max_length=250, required=False, allow_blank=True)
-    permissions = serializers.ListField(child=PermissionField(), max_length=PERMISSIONS_PER_ROLE, required=False)
+    permissions = serializers.ListField(
+        child=PermissionField(),
+        max_length=PERMISSIONS_PER_ROLE,
+        required=False,
+        help_text=(
+            f"At most {PERMISSIONS_LENGTH} characters in all, counting 3 more for each permission: access tokens "
+            "stay under 4 KB. The default role cannot hold permissions of UserManager itself (`conflict`)."
+        ),
+    )
 
 
 class RoleViewSet(Listing):
@@ -64,7 +72,8 @@ class RoleViewSet(Listing):
 
     @operation(
         "Update a role",
-        description="The name is required; a field that is not sent stays as it is.",
+        description="The name is required; a field that is not sent stays as it is. "
+        "A role that a user has takes `roles.assign`, too.",
         request=RoleInput,
         success=(200, RoleSerializer),
         refusals=[*REFUSALS, "not_found", "conflict"],
@@ -77,6 +86,7 @@ class RoleViewSet(Listing):
 
     @operation(
         "Change a role",
+        description="A role that a user has takes `roles.assign`, too.",
         request=RoleInput(partial=True),
         success=(200, RoleSerializer),
         refusals=[*REFUSALS, "not_found", "conflict"],

@@ -131,13 +131,13 @@ class User(AbstractBaseUser):
 
     @property
     def permissions(self) -> list[str]:
-        permissions: list[str] = self.role.permissions
-        return permissions
+        """What the user may do now: `["*"]` for an administrator, who may do everything."""
+        return [roles.ALL] if self.role.is_admin else list(self.role.permissions)
 
     @property
     def is_staff(self) -> bool:
         """Whether the role permits anything here at all; Django's admin lets nobody else in."""
-        return self.role.is_admin or any(permission in roles.PERMISSIONS for permission in self.permissions)
+        return any(name == roles.ALL or name in roles.PERMISSIONS for name in self.permissions)
 
     @property
     def is_uninvited(self) -> bool:
@@ -154,12 +154,13 @@ class User(AbstractBaseUser):
         return self.is_active and self.is_staff
 
     def holds(self, permissions: Iterable[str]) -> bool:
-        """Whether the role grants all of them; the admin's grants those of the operator's applications too."""
-        return self.role.is_admin or set(permissions) <= set(self.permissions)
+        """Whether the user may do all of them; an administrator's permissions are those of all applications too."""
+        held = self.permissions
+        return roles.ALL in held or set(permissions) <= set(held)
 
     def holds_role(self, role: Role) -> bool:
         """Whether they hold all that the role grants, and so may hand it out or change who has it."""
-        return self.role.is_admin or (not role.is_admin and self.holds(role.permissions))
+        return self.holds([roles.ALL] if role.is_admin else role.permissions)
 
     def get_short_name(self) -> str:
         return self.full_name or self.email

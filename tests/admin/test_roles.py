@@ -132,6 +132,37 @@ def test_what_we_say_of_a_built_in_role_is_translated_and_stored_in_english(
     assert (user.description, user.permissions) == ("Everybody who registers.", ["blog.read"])
 
 
+def test_the_default_role_is_offered_nothing_of_user_manager_itself(root: User, panel_of: Panel) -> None:
+    user = Role.objects.get(name=roles.USER)
+    client = panel_of(root)
+    assert "granted" not in client.get(page(user)).context["adminform"].form.fields
+    sent(client, page(user), **filled(user, granted=["users.view"], others="blog.read"))
+    user.refresh_from_db()
+    assert user.permissions == ["blog.read"]
+
+
+def test_more_than_a_token_carries_is_refused(root: User, support: Role, panel_of: Panel) -> None:
+    before = support.permissions
+    many = "\n".join(f"app.{'x' * 90}{number}" for number in range(40))
+    assert "2000 characters in all" in sent(panel_of(root), page(support), **filled(support, others=many))
+    support.refresh_from_db()
+    assert support.permissions == before
+
+
+def test_a_role_that_a_user_has_is_changed_by_those_who_may_assign_it(
+    person: Callable[..., User], keeper: User, role: Callable[..., Role], panel_of: Panel
+) -> None:
+    helper = role("helper", "users.view")
+    person("hugo", role="helper")
+    form = filled(helper, granted=["users.view", "roles.view"])
+    assert panel_of(keeper).post(page(helper), form).status_code == 403
+    keeper.role.permissions = [*keeper.role.permissions, "roles.assign"]
+    keeper.role.save()
+    sent(panel_of(keeper), page(helper), **form)
+    helper.refresh_from_db()
+    assert helper.permissions == ["roles.view", "users.view"]
+
+
 @pytest.mark.parametrize("name", [roles.ADMIN, roles.USER])
 def test_a_built_in_role_stays(root: User, panel_of: Panel, name: str) -> None:
     role = Role.objects.get(name=name)

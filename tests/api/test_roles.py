@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from accounts import role_changes
-from accounts.errors import NotFound
+from accounts import access_tokens, login, role_changes
+from accounts.errors import Conflict, NotFound
 from accounts.models import AuditEvent, Role, User
 from accounts.roles import PERMISSIONS
 from tests.api.conversation import events, facts
@@ -38,7 +38,7 @@ class TestSeeing:
         assert set(shown) == {"user", "admin"}
         assert list(shown["user"]) == ["name", "description", "permissions", "is_builtin"]
         assert (shown["user"]["permissions"], shown["user"]["is_builtin"]) == ([], True)
-        assert set(shown["admin"]["permissions"]) >= set(PERMISSIONS)
+        assert shown["admin"]["permissions"] == ["*", *sorted(PERMISSIONS)]
 
     def test_the_newest_comes_first_and_pages_lie_side_by_side(self, client: APIClient, support: Role) -> None:
         first = client.get(ROLES, {"page_size": "1", "count": "true"}).json()
@@ -113,10 +113,37 @@ class TestCreating:
         assert answer.json()["is_builtin"] is False
 
     def test_takes_two_hundred_permissions(self, client: APIClient) -> None:
-        many = [f"app.p{number}" for number in range(200)]
+        many = [f"a.p{number}" for number in range(200)]
         assert client.post(ROLES, {"name": "support", "permissions": many}, "json").status_code == 201
-        more = client.post(ROLES, {"name": "more", "permissions": [*many, "app.one"]}, "json")
+        more = client.post(ROLES, {"name": "more", "permissions": [*many, "a.one"]}, "json")
         assert refused(more, 400, "validation_error")["errors"][0]["field"].startswith("permissions")
+
+    def test_takes_no_more_than_an_access_token_of_4_kb_carries(
+        self, client: APIClient, person: Callable[..., User]
+    ) -> None:
+        """Measured with the longest address, in a token that another service and gunicorn accept."""
+        most = [*(f"billing.p{number:02d}{'x' * 86}" for number in range(20))]
+        assert sum(len(name) + 3 for name in most) == 2000
+        name = "r" * 64
+        answer = client.post(ROLES, {"name": name, "permissions": most}, "json")
+        assert answer.status_code == 201
+        domain = f"{'d' * 63}.{'d' * 60}.{'d' * 60}.com"
+        lena = person("lena", role=name, email=f"{'l' * 64}@{domain}")
+        assert len(lena.email) == 254
+        session, _refresh = login.open_session(lena)
+        token = access_tokens.issue(session)
+        assert 3500 < len(token) < 4096
+        before = facts()
+        more = {"permissions": [*most, "a.b"]}
+        for refusal in (
+            client.patch(f"{ROLES}{name}/", more, "json"),
+            client.put(f"{ROLES}{name}/", {"name": name, **more}, "json"),
+            client.post(ROLES, {"name": "more", **more}, "json"),
+        ):
+            [error] = refused(refusal, 400, "validation_error")["errors"]
+            assert (error["field"], error["code"]) == ("permissions", "max_length")
+            assert "2000 characters" in error["detail"]
+        assert facts() == before
 
     @pytest.mark.parametrize(
         ("change", "field"),
@@ -137,6 +164,7 @@ class TestCreating:
             ({"permissions": None}, "permissions"),
             ({"permissions": {"users.view": True}}, "permissions"),
             ({"permissions": ["users.fly"]}, "permissions.0"),
+            ({"permissions": ["mfa.reset"]}, "permissions.0"),
             ({"permissions": ["users.view", "users.*"]}, "permissions.1"),
             ({"permissions": ["*"]}, "permissions.0"),
             ({"permissions": ["billing"]}, "permissions.0"),
@@ -188,6 +216,51 @@ class TestChanging:
         assert client.put(f"{ROLES}user/", {"name": "user"}, "json").status_code == 200
         refused(client.patch(f"{ROLES}user/", {"name": "people"}, "json"), 409, "conflict")
         assert Role.objects.get(name="user").is_builtin
+
+    @pytest.mark.parametrize("permission", [*PERMISSIONS])
+    def test_the_default_role_holds_nothing_of_user_manager_itself(self, client: APIClient, permission: str) -> None:
+        """Every visitor who registers gets this role."""
+        for body in ({"permissions": [permission]}, {"permissions": ["app.use", permission]}):
+            refused(client.patch(f"{ROLES}user/", body, "json"), 409, "conflict")
+            refused(client.put(f"{ROLES}user/", {"name": "user", **body}, "json"), 409, "conflict")
+        with pytest.raises(Conflict):
+            role_changes.update(Role.objects.get(name="user"), actor=None, permissions=[permission])
+        assert Role.objects.get(name="user").permissions == []
+        assert "role:changed" not in events()
+
+    def test_what_an_older_version_let_built_in_roles_hold_goes_with_the_next_migration(
+        self, client: APIClient, support: Role
+    ) -> None:
+        Role.objects.filter(name="user").update(permissions=["app.use", "mfa.reset", "users.view"])
+        Role.objects.filter(name="admin").update(permissions=["billing.void", *sorted(PERMISSIONS)])
+        role_changes.ensure_builtin()
+        assert client.get(f"{ROLES}user/").json()["permissions"] == ["app.use"]
+        assert client.get(f"{ROLES}admin/").json()["permissions"] == ["*", *sorted(PERMISSIONS)]
+
+    @pytest.mark.parametrize("body", [{"permissions": []}, {"permissions": ["users.view", "users.add"]}, {"name": "x"}])
+    def test_one_that_a_user_has_takes_the_right_to_assign_roles(
+        self,
+        body: dict[str, Any],
+        ana: User,
+        person: Callable[..., User],
+        role: Callable[..., Role],
+        client_of: Clients,
+    ) -> None:
+        """Changing it gives that user other permissions, as another role would."""
+        held, free = role("held", "users.view"), role("free", "users.view")
+        person("hugo", role="held", is_active=False)
+        role("keeper", "roles.change", "users.view", "users.add")
+        keeper = client_of(person("kim", role="keeper"))
+        before = Role.objects.filter(pk=held.pk).values().get()
+        refused(keeper.patch(f"{ROLES}held/", body, "json"), 403, "permission_denied")
+        refused(keeper.patch(f"{ROLES}user/", {"description": "x"}, "json"), 403, "permission_denied")
+        assert Role.objects.filter(pk=held.pk).values().get() == before
+        assert "role:changed" not in events()
+        assert keeper.patch(f"{ROLES}free/", body, "json").status_code == 200
+        role("assigner", "roles.change", "roles.assign", "users.view", "users.add")
+        free.delete()
+        assigner = client_of(person("paul", role="assigner"))
+        assert assigner.patch(f"{ROLES}held/", body, "json").status_code == 200
 
     @pytest.mark.parametrize(
         "body", [{"permissions": []}, {"permissions": ["users.view"]}, {"description": "x"}, {"name": "boss"}, {}]
