@@ -1,7 +1,7 @@
 """Reads the password hashes of other systems and writes them as our hashers know them.
 
-What would keep a core busy for some seconds, or take more memory than a login may, is refused: a hash is computed each
-time somebody tries to log in.
+A hash that takes more than a second to check, or more memory than a login may, is refused: each attempt to log in
+computes it. The parameters tell how long that takes; nothing is computed here.
 """
 
 import base64
@@ -9,11 +9,16 @@ import binascii
 import re
 from collections.abc import Callable
 
+from django.conf import settings
+
 ENCODED_LENGTH = 255
-MAX_PBKDF2_ITERATIONS = 5_000_000
+# The most that is accepted of each kind, and the seconds that this much took on one core of a current server.
+MAX_PBKDF2_ROUNDS = {"sha1": 2_000_000, "sha256": 2_000_000, "sha512": 1_000_000}  # 0.4; iterations times blocks
 MAX_ARGON2_KIB = 256 * 1024
-MAX_ARGON2_WORK = 4 * 1024 * 1024  # memory in KiB times passes
-MAX_SCRYPT_BYTES = 128 * 1024 * 1024
+MAX_ARGON2_WORK = 768 * 1024  # 0.7; memory in KiB times passes
+MAX_SCRYPT_BYTES = 128 * 1024 * 1024  # 0.3; 128 N r p
+MAX_BCRYPT_COST = 14  # 0.8; or BCRYPT_ROUNDS, if the operator chose more
+_DIGEST_BYTES = {"sha1": 20, "sha256": 32, "sha512": 64}
 
 
 class UnknownHash(ValueError):
@@ -37,9 +42,9 @@ def encoded(text: str) -> str:
 
 def pbkdf2(digest: str, iterations: int, salt: bytes, key: bytes) -> str:
     """A hash of PBKDF2 from its parts, as Keycloak stores them. Raises UnknownHash."""
-    if digest not in {"sha1", "sha256", "sha512"} or not key:
+    if digest not in MAX_PBKDF2_ROUNDS or not key:
         raise UnknownHash("this kind of PBKDF2 is not known")
-    _require(0 < iterations <= MAX_PBKDF2_ITERATIONS)
+    _check_pbkdf2(digest, iterations, len(key))
     return f"foreign_pbkdf2${digest},{iterations}${_base64(salt)}${_base64(key)}"
 
 
@@ -53,6 +58,7 @@ def unbase64(text: str) -> bytes:
 
 def _bcrypt(found: re.Match[str]) -> str:
     """Other programs ignore the bits that fill up the last characters of salt and key; ours insists that they are 0."""
+    _require(int(found["rounds"]) <= max(MAX_BCRYPT_COST, settings.BCRYPT_ROUNDS))
     salt = found["salt"][:-1] + _without_bits(found["salt"][-1], 4)
     key = found["key"][:-1] + _without_bits(found["key"][-1], 2)
     return f"{found['ours'] or 'bcrypt$'}{found['cost']}{salt}{key}"
@@ -71,7 +77,10 @@ def _argon2(found: re.Match[str]) -> str:
 
 
 def _django_pbkdf2(found: re.Match[str]) -> str:
-    _require(0 < int(found["iterations"]) <= MAX_PBKDF2_ITERATIONS)
+    digest = found["digest"]
+    _check_pbkdf2(
+        digest, int(found["iterations"]), _DIGEST_BYTES[digest]
+    )  # Django computes one block, whatever is stored
     unbase64(found["key"])
     return found[0]
 
@@ -114,7 +123,7 @@ _KINDS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern, re.ASCII), read)
     for pattern, read in (
         (
-            r"(?P<ours>bcrypt_sha256\$|bcrypt\$)?(?P<cost>\$2[aby]\$(?:0[4-9]|1[0-6])\$)"
+            r"(?P<ours>bcrypt_sha256\$|bcrypt\$)?(?P<cost>\$2[aby]\$(?P<rounds>0[4-9]|1[0-6])\$)"
             r"(?P<salt>[./A-Za-z0-9]{22})(?P<key>[./A-Za-z0-9]{31})",
             _bcrypt,
         ),
@@ -123,7 +132,7 @@ _KINDS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
             rf"\$(?P<salt>{_BASE64})\$(?P<key>{_BASE64}))",
             _argon2,
         ),
-        (rf"pbkdf2_sha(?:256|1)\$(?P<iterations>\d{{1,9}})\${_SALT}\$(?P<key>{_BASE64})", _django_pbkdf2),
+        (rf"pbkdf2_(?P<digest>sha256|sha1)\$(?P<iterations>\d{{1,9}})\${_SALT}\$(?P<key>{_BASE64})", _django_pbkdf2),
         (
             r"\$pbkdf2(?:-(?P<digest>sha256|sha512))?\$(?P<iterations>\d{1,9})"
             r"\$(?P<salt>[./A-Za-z0-9]*)\$(?P<key>[./A-Za-z0-9]+)",
@@ -151,9 +160,15 @@ _KINDS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
 ]
 
 
+def _check_pbkdf2(digest: str, iterations: int, length: int) -> None:
+    """A key is made of blocks as long as the digest, each of which takes all iterations (RFC 8018, section 5.2)."""
+    blocks = -(-length // _DIGEST_BYTES[digest])
+    _require(iterations > 0 and iterations * blocks <= MAX_PBKDF2_ROUNDS[digest])
+
+
 def _check_scrypt(n: int, r: int, p: int) -> None:
     _require_sound(n >= 2 and not n & (n - 1) and r > 0 and p > 0 and n < 2 ** (16 * r))
-    _require(128 * r * n <= MAX_SCRYPT_BYTES and p <= 16)
+    _require(128 * r * n * p <= MAX_SCRYPT_BYTES)
 
 
 def _require_sound(is_sound: bool) -> None:

@@ -31,6 +31,7 @@ class Import:
     on_conflict: OnConflict = "skip"
     is_inviting: bool = False
     is_creating_roles: bool = False
+    may_be_privileged: bool = False
     tally: Tally = field(default_factory=Tally)
     lines: int = 0
     report_bytes: int = 0
@@ -79,7 +80,8 @@ class Import:
 
     def _store(self, candidates: list[Candidate], rejections: list[Rejection], tally: Tally) -> list[Candidate]:
         self._create_roles(candidates)
-        return Storage(self.on_conflict, self.is_inviting, rejections).store(candidates, tally)
+        storage = Storage(self.on_conflict, self.is_inviting, self.may_be_privileged, rejections)
+        return storage.store(candidates, tally)
 
     def _create_roles(self, candidates: list[Candidate]) -> None:
         """Those that are missing, without permissions: a file is no place to hand out rights."""

@@ -10,15 +10,19 @@ from django.db.models import Field
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, invitations, roles, sessions, tokens, users
+from accounts import audit, authority, invitations, roles, sessions, tokens, users
 from accounts.errors import AccountError, NotFound
-from accounts.models import Role, User
+from accounts.models import AuditEvent, Role, User
 from accounts.models.identifiers import id_of
 from accounts.transfer.rejections import Rejection
 
 UPDATABLE = ("full_name", "role", "is_active", "email_verified", "locale", "metadata")
+CHANGEABLE = (*UPDATABLE, "suspended_until", "suspension_reason", "password")
 
 TAKEN_ID = _("Another user has this id.")
+SPENT_ID = "id: audit events name it, so a new user would inherit those of somebody else"
+PRIVILEGED_ROLE = "role: it holds permissions; --allow-privileged accepts it"
+PRIVILEGED_USER = "the user's role holds permissions; --allow-privileged accepts changes to them"
 
 OnConflict = Literal["skip", "update", "fail"]
 
@@ -28,6 +32,10 @@ class Conflict(Exception):
 
     def __init__(self, line: int) -> None:
         super().__init__(f"Line {line}: there is a user with this address or id already.")
+
+
+class Privileged(Exception):
+    """The user holds permissions, or would, and the import was not told to accept that; the message says which."""
 
 
 @dataclass
@@ -58,12 +66,16 @@ class Storage:
 
     on_conflict: OnConflict
     is_inviting: bool
+    may_be_privileged: bool
     rejections: list[Rejection]
 
     def store(self, candidates: list[Candidate], tally: Tally) -> list[Candidate]:
         """Those of whom users were made. Raises Conflict; IntegrityError when somebody took an address meanwhile."""
-        fresh, conflicts = split(candidates, taken_keys(candidates))
+        if self.on_conflict == "update":
+            authority.check(None)  # before anything else is locked, as use cases do; nobody is promoted meanwhile
         role_of = {role.name: role for role in Role.objects.all()}
+        taken = taken_keys(candidates)
+        fresh, conflicts = split(self._without_refused(candidates, taken, role_of), taken)
         created = [_new_user(one.fields, role_of) for one in fresh]
         insert(created)
         tally.created += len(created)
@@ -73,6 +85,22 @@ class Storage:
             self._invite(created)
         return fresh
 
+    def _without_refused(
+        self, candidates: list[Candidate], taken: set[Any], role_of: dict[str, Role]
+    ) -> list[Candidate]:
+        """Rejects those who would be new and may not be; who is there already is judged when they are updated."""
+        privileged = set() if self.may_be_privileged else {name for name in role_of if is_privileged(role_of[name])}
+        spent = spent_ids({one.fields["id"] for one in candidates if "id" in one.fields} - taken)
+        kept = []
+        for one in candidates:
+            if one.fields.get("role") in privileged and not one.keys & taken:
+                self.rejections.append(Rejection(one.line, PRIVILEGED_ROLE))
+            elif one.fields.get("id") in spent and one.fields["email_key"] not in taken:
+                self.rejections.append(Rejection(one.line, SPENT_ID))
+            else:
+                kept.append(one)
+        return kept
+
     def _meet(self, one: Candidate, role_of: dict[str, Role], tally: Tally) -> None:
         if self.on_conflict == "fail":
             raise Conflict(one.line)
@@ -80,10 +108,21 @@ class Storage:
             tally.skipped += 1
             return
         try:
-            _update(one.fields, role_of)
+            self._update(one.fields, role_of)
             tally.updated += 1
         except AccountError as refusal:
             self.rejections.append(Rejection(one.line, str(refusal.detail)))
+        except Privileged as refusal:
+            self.rejections.append(Rejection(one.line, str(refusal)))
+
+    def _update(self, fields: dict[str, Any], role_of: dict[str, Role]) -> None:
+        """Raises AccountError, such as NotFound when the id is taken and the address is not, and Privileged."""
+        user = User.objects.with_address(fields["email"])
+        if user is None:
+            raise NotFound(TAKEN_ID)
+        if not self.may_be_privileged:
+            _check_rights(user, fields, role_of)
+        _update(user, fields, role_of)
 
     def _invite(self, created: Iterable[User]) -> None:
         for user in created:
@@ -142,11 +181,38 @@ def insert(users: list[User]) -> None:
         user._state.adding = False  # or a later save() would insert them again
 
 
-def _update(fields: dict[str, Any], role_of: dict[str, Role]) -> None:
-    """Changes what the row names. Raises AccountError, such as NotFound when the id is taken and the address is not."""
-    user = User.objects.filter(email_key=fields["email_key"]).first()
-    if user is None:
-        raise NotFound(TAKEN_ID)
+def is_privileged(role: Role) -> bool:
+    """Whether a role needs --allow-privileged. The default role does not: registration hands it out to everybody."""
+    return role.name != roles.USER and (role.is_admin or bool(role.permissions))
+
+
+def spent_ids(ids: set[Any]) -> set[Any]:
+    """Those that audit events name, as what a deleted user did or suffered."""
+    if not ids:
+        return set()
+    return {
+        *AuditEvent.objects.filter(user_id__in=ids).values_list("user_id", flat=True).distinct(),
+        *AuditEvent.objects.filter(actor_id__in=ids).values_list("actor_id", flat=True).distinct(),
+    }
+
+
+def _check_rights(user: User, fields: dict[str, Any], role_of: dict[str, Role]) -> None:
+    """Raises Privileged for a change to a user who holds permissions, or would hold some afterwards."""
+    role = role_of[fields.get("role", user.role.name)]
+    if is_privileged(user.role) and _differs(user, fields):
+        raise Privileged(PRIVILEGED_USER)
+    if is_privileged(role) and role != user.role:
+        raise Privileged(PRIVILEGED_ROLE)
+
+
+def _differs(user: User, fields: dict[str, Any]) -> bool:
+    """Whether an update would change anything of the user."""
+    held = {name: getattr(user, name) for name in CHANGEABLE} | {"role": user.role.name}
+    return any(fields[name] != value for name, value in held.items() if name in fields)
+
+
+def _update(user: User, fields: dict[str, Any], role_of: dict[str, Role]) -> None:
+    """Changes what the row names. Raises AccountError."""
     changes = {name: fields[name] for name in UPDATABLE if name in fields}
     if "role" in changes:
         changes["role"] = role_of[changes["role"]]

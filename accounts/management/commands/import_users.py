@@ -45,6 +45,12 @@ class Command(ExampleCommand):
         parser.add_argument("--on-conflict", choices=CONFLICTS, default="skip", help=how)
         parser.add_argument("--invite", action="store_true", help="mail new users without a password an invitation")
         parser.add_argument("--create-roles", action="store_true", help="make missing roles, without permissions")
+        parser.add_argument(
+            "--allow-privileged",
+            action="store_true",
+            help="accept roles that hold permissions, and changes to users who have one; without it, the file makes no "
+            "administrator and changes none",
+        )
         parser.add_argument("--report", metavar="FILE", help="a CSV of the rejected lines with their reasons")
         parser.add_argument("--dry-run", action="store_true", help="tell what would happen, and store nothing")
 
@@ -123,10 +129,11 @@ def _work(
     on_conflict: OnConflict,
     invite: bool,
     create_roles: bool,
+    allow_privileged: bool,
     **_options: Any,
 ) -> Import:
-    fingerprint = _fingerprint(source, format, on_conflict, str(invite), str(create_roles))
-    return kind(FORMATS[format], _ignore, fingerprint, on_conflict, invite, create_roles)
+    fingerprint = _fingerprint(source, format, on_conflict, str(invite), str(create_roles), str(allow_privileged))
+    return kind(FORMATS[format], _ignore, fingerprint, on_conflict, invite, create_roles, allow_privileged)
 
 
 def _go(label: str, source: BinaryIO, work: Import) -> None:
