@@ -53,6 +53,7 @@ KINDS = {
     "mail:retried": _("Had a mail sent again; data names it"),
     "mail:cancelled": _("Cancelled a mail; data names it"),
     "key:rotated": _("A new signing key was made"),
+    "key:revoked": _("A signing key was revoked"),
 }
 
 # The order in which the data of an event is shown. PostgreSQL's jsonb sorts keys by their length and keeps no order.

@@ -8,7 +8,6 @@ from django.views.decorators.csrf import csrf_exempt
 from accounts import keys
 from accounts.api.errors import problem_response
 
-MAX_AGE_SECONDS = 300
 PREFLIGHT_SECONDS = 24 * 60 * 60
 METHODS = ("GET", "HEAD")
 
@@ -41,5 +40,5 @@ def _answer(request: HttpRequest) -> HttpResponse:
         refusal["Allow"] = ", ".join(METHODS)
         return refusal
     answer = JsonResponse(keys.jwks())
-    patch_cache_control(answer, public=True, max_age=MAX_AGE_SECONDS)
+    patch_cache_control(answer, public=True, max_age=int(keys.JWKS_MAX_AGE.total_seconds()))
     return answer

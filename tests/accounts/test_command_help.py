@@ -8,7 +8,16 @@ from django.core.management import call_command, load_command_class
 COMMANDS = ["createadmin", "users", "sessions", "keys", "audit", "seed"]
 ACTIONS = [
     *(f"users {name}" for name in ("list", "show", "create", "invite", "suspend", "activate", "unlock", "set-role")),
-    *("users delete", "sessions list", "sessions revoke", "keys list", "keys rotate", "audit list", "audit verify"),
+    *(
+        "users delete",
+        "sessions list",
+        "sessions revoke",
+        "keys list",
+        "keys rotate",
+        "keys revoke",
+        "audit list",
+        "audit verify",
+    ),
 ]
 
 

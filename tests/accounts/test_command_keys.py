@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Callable
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 from rest_framework.test import APIClient
 
@@ -41,13 +42,50 @@ def test_lists_the_key_that_signs(ana: User) -> None:
     assert key["expires_at"] is None
 
 
-def test_signs_with_the_new_key_and_still_takes_tokens_of_the_old_one(
+def test_publishes_a_new_key_and_says_when_it_signs(ana: User) -> None:
+    (old,) = listed()
+    printed = command("rotate")
+    new, former = listed()
+    assert (new["state"], new["signs"], former["kid"], former["signs"]) == ("pending", False, old["kid"], True)
+    signs_from = datetime.fromisoformat(new["signs_from"])
+    assert (
+        printed
+        == f"{new['kid']} is published now and signs access tokens from {signs_from:%Y-%m-%d %H:%M:%S} UTC on.\n"
+    )
+    another = json.loads(command("rotate", "--json"))
+    assert another == {name: listed()[0][name] for name in ("kid", "signs_from")}
+
+
+def test_revokes_a_key(ana: User, client_of: Callable[[User], APIClient]) -> None:
+    client, (old,) = client_of(ana), listed()
+    printed = command("revoke", old["kid"])
+    (new,) = listed()
+    assert (new["kid"] != old["kid"], new["signs"]) == (True, True)
+    assert old["kid"] in printed
+    assert f"signed with {new['kid']} from now on" in printed
+    assert client.get("/api/v1/users/me/").status_code == 401
+    assert client_of(ana).get("/api/v1/users/me/").status_code == 200
+    recorded = AuditEvent.objects.filter(kind__startswith="key:").order_by("pk").values_list("kind", "data")
+    assert list(recorded) == [("key:revoked", {"kid": old["kid"]}), ("key:rotated", {"kid": new["kid"]})]
+    assert json.loads(command("revoke", new["kid"], "--json")) == {"kid": new["kid"], "successor": listed()[0]["kid"]}
+
+
+def test_refuses_to_revoke_a_key_that_is_not_there(db: None) -> None:
+    before = listed()
+    with pytest.raises(CommandError, match="There is no key nonsense") as refusal:
+        command("revoke", "nonsense")
+    assert refusal.value.returncode == 1
+    assert listed() == before
+    assert not AuditEvent.objects.exists()
+
+
+def test_signs_at_once_where_it_has_to_and_still_takes_tokens_of_the_old_one(
     ana: User, client_of: Callable[[User], APIClient]
 ) -> None:
     client, (old,) = client_of(ana), listed()
-    printed = command("rotate")
+    printed = command("rotate", "--now")
     new, former = listed()
-    assert new["kid"] in printed
+    assert f"signed with {new['kid']} from now on" in printed
     assert (new["signs"], former["signs"], former["kid"]) == (True, False, old["kid"])
     assert former["expires_at"] > new["created_at"]
     assert client.get("/api/v1/users/me/").status_code == 200

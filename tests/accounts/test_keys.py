@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], keys.SigningK
         with monkeypatch.context() as patch:
             then = timezone.now() - age
             patch.setattr("django.utils.timezone.now", lambda: then)
-            return keys.rotate()
+            return keys.rotate(at_once=True)
 
     return made
 
@@ -58,12 +58,72 @@ def test_a_new_one_signs_from_now_on_and_the_old_one_still_checks(ana: User) -> 
     session, _refresh = login.open_session(ana)
     old = keys.signing_key()
     token = access_tokens.issue(session)
-    new = keys.rotate()
+    new = keys.rotate(at_once=True)
     assert kids() == [new.kid, old.kid]
     assert keys.signing_key().kid == new.kid
     assert access_tokens.check(token) == session
     assert access_tokens.check(access_tokens.issue(session)) == session
     assert [key["kid"] for key in keys.jwks()["keys"]] == [new.kid, old.kid]
+
+
+def test_a_new_one_is_published_before_it_signs(
+    make: Callable[[timedelta], keys.SigningKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that cached the JWKS, which it may for Cache-Control's max-age and longer, would refuse its tokens."""
+    old = make(timedelta(days=9))
+    new = keys.rotate()
+    assert kids() == [new.kid, old.kid]
+    assert (keys.state(new), keys.state(old)) == ("pending", "signing")
+    assert new.signs_from - new.created_at >= keys.JWKS_MAX_AGE * 2
+    assert keys.expires_at(keys.ring(), 0) is keys.expires_at(keys.ring(), 1) is None
+    at(new.signs_from - timedelta(seconds=1), monkeypatch)
+    assert keys.signing_key() == old
+    assert keys.prune() == 0
+    at(new.signs_from, monkeypatch)
+    assert keys.signing_key() == new
+    assert (keys.state(new), keys.state(old)) == ("signing", "retired")
+    assert keys.expires_at(keys.ring(), 1) == new.signs_from + timedelta(minutes=15) + keys.CLOCK_SKEW
+    at(new.signs_from + timedelta(minutes=15) + keys.CLOCK_SKEW, monkeypatch)
+    assert kids() == [new.kid]
+    assert keys.prune() == 1
+
+
+def at(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django.utils.timezone.now", lambda: moment)
+
+
+def test_a_clock_that_was_set_back_leaves_a_key_that_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = keys.ensure()
+    at(key.created_at - timedelta(days=1), monkeypatch)
+    assert keys.signing_key() == keys.ensure() == key
+    assert kids() == [key.kid]
+
+
+@pytest.mark.parametrize("rotations", [0, 1])
+def test_a_revoked_key_is_replaced_at_once_and_its_tokens_are_refused(ana: User, rotations: int) -> None:
+    """By a new one, not by the one before, which may be as old as the reason to change it."""
+    keys.ensure()
+    for _ in range(rotations):
+        keys.rotate(at_once=True)
+    pending, revoked = keys.rotate(), keys.signing_key()
+    session = login.open_session(ana)[0]
+    token = access_tokens.issue(session)
+    successor = keys.revoke(revoked)
+    assert successor == keys.signing_key()
+    assert kids()[:2] == [pending.kid, successor.kid]
+    assert revoked.kid not in {key["kid"] for key in keys.jwks()["keys"]}
+    with pytest.raises(TokenNotValid):
+        access_tokens.check(token)
+    assert access_tokens.check(access_tokens.issue(session)) == session
+
+
+def test_a_revoked_key_that_does_not_sign_goes_alone(make: Callable[[timedelta], keys.SigningKey], ana: User) -> None:
+    older, old, signing = make(timedelta(minutes=30)), make(timedelta(minutes=16)), make(timedelta(minutes=9))
+    pending = keys.rotate()
+    assert keys.revoke(pending) is None
+    assert keys.revoke(old) is None
+    assert kids() == [signing.kid]
+    assert keys.find(older.kid) is None
 
 
 def test_the_old_one_goes_when_the_last_token_that_it_signed_is_dead(
@@ -110,7 +170,7 @@ def test_says_when_each_will_be_gone(make: Callable[[timedelta], keys.SigningKey
 def test_what_another_process_did_holds_at_once(folder: Path) -> None:
     """A process keeps what it has read; the folder says whether that is still all."""
     first = keys.signing_key()
-    second = keys.rotate()
+    second = keys.rotate(at_once=True)
     theirs = next(path for path in folder.iterdir() if second.kid in path.name)
     content = theirs.read_bytes()
     theirs.unlink()

@@ -278,7 +278,7 @@ def test_a_token_of_the_same_keys_for_another_service_is_refused(
 def test_a_rotation_of_keys_breaks_no_token(service: Service, ana: Person) -> None:
     before = {key["kid"] for key in _jwks(service)}
     with ThreadPoolExecutor() as pool:
-        rotation = pool.submit(service.manage, "keys", "rotate")
+        rotation = pool.submit(service.manage, "keys", "rotate", "--now")
         refresh, asked = ana.refresh, 0
         while not rotation.done() or asked < 20:
             assert ana.ask("GET", "users/me/").status == 200

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command, get_commands, loa
 from django.db import connection
 from django.utils import timezone
 
+from accounts import keys
 from accounts.management.base import ActionsCommand
 from accounts.models import User
 from notifications.models import OutboxMail, State
@@ -60,6 +61,7 @@ CASES: dict[str, Arguments] = {
     "export_users": lambda scene, folder: [str(folder / "users.jsonl"), "--with-hashes"],
     "import_users": file_to_import,
     "keys list": nothing,
+    "keys revoke": lambda scene, folder: [keys.ensure().kid],
     "keys rotate": nothing,
     "mails cancel": owed,
     "mails list": nothing,
