@@ -53,8 +53,7 @@ def _deliver(mail_id: UUID) -> None:
     try:
         if mail.kind not in mails.KINDS:  # rows outlive a downgrade; the next version may know it
             raise mail_server.NotSent(gettext_noop("This version does not know mails of this kind."))
-        with unsynced():
-            content = mails.compose(mail)
+        content = mails.compose(mail)
         _require_time(mail)
         mail_server.send(message(mail, content))
     except mails.NotWanted as reason:

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.timesince import timesince
@@ -21,6 +20,7 @@ from accounts import tokens
 from accounts.models import User
 from accounts.tokens import Purpose
 from notifications import rendering
+from notifications.durability import unsynced
 from notifications.models import OutboxMail
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _mint(mail: OutboxMail, user: User) -> str:
     """
     purpose = KINDS[mail.kind].purpose
     assert purpose
-    with transaction.atomic():
+    with unsynced():  # an email that is not settled is composed again, with a new secret
         try:
             secret = tokens.issue(user, purpose, request=mail.pk, email=_address(mail, user))
         except tokens.Superseded as fault:

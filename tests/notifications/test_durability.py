@@ -6,9 +6,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts import users
+from accounts.models import User
 from notifications import delivery, outbox
 from notifications.durability import unsynced
 from notifications.models import OutboxMail, State
@@ -33,6 +34,25 @@ def test_commits_wait_for_the_disk_again_after_the_block_even_if_it_fails() -> N
         assert mode() == NOT_SYNCED[connection.vendor]
         raise ValueError
     assert mode() == SYNCED[connection.vendor]
+
+
+def test_what_the_operator_chose_holds_for_all_other_transactions(postgres: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {postgres.rpartition('/')[2]} SET synchronous_commit = local")
+    connection.close()
+    with unsynced():
+        assert mode() == "off"
+    assert mode() == "local"
+
+
+@pytest.mark.usefixtures("database")
+def test_within_a_transaction_who_opened_it_decides() -> None:
+    with transaction.atomic():
+        with suppress(ValueError), unsynced():
+            assert mode() == SYNCED[connection.vendor]
+            users.create("ana@example.com", actor=None)
+            raise ValueError
+        assert not User.objects.exists()
 
 
 @pytest.mark.usefixtures("database")
