@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.utils.crypto import salted_hmac
 
-from accounts import pruning
+from accounts import batches, pruning
 from accounts.models import AuditChain, AuditEvent, User
 
 LOCK = 0x61756474  # the first of the two numbers of our advisory locks; the other is the chain's
@@ -76,7 +76,7 @@ def _walk(chain: AuditChain) -> int:
     if key is None:
         raise Broken(f"The row of {chain} was changed, or SECRET_KEY is not the one it was written with.")
     before, expected = chain.pruned_hash, chain.pruned + 1
-    for events in _batches(AuditEvent.objects.filter(chain=chain.number).order_by("position").iterator(ROWS_AT_ONCE)):
+    for events in _batches(batches.read(AuditEvent.objects.filter(chain=chain.number), "position")):
         for event in events:
             if event.position != expected:
                 raise Broken(

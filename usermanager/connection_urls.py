@@ -17,7 +17,7 @@ from psycopg import pq
 T = TypeVar("T")
 
 LIBPQ_KEYS = {option.keyword.decode(): option for option in pq.Conninfo.get_defaults()}
-POSTGRES_KEYS = set(LIBPQ_KEYS) - {"dbname", "replication"} | {"currentSchema"}
+POSTGRES_KEYS = set(LIBPQ_KEYS) - {"dbname", "replication"} | {"currentSchema", "pgbouncer"}
 BROKER_KEYS = ("heartbeat", "login_method")
 _NAMED_BEFORE = {"user": "username", "password": "password", "host": "hostname", "port": "port"}
 _SCHEMES = {"tls": "smtp+tls://", "starttls": "smtp+tls://", "ssl": "smtp+ssl://"}
@@ -75,8 +75,17 @@ def database(value: str, folder: Path) -> dict[str, Any]:
     name = checked(str(parsed["NAME"] or ""), bool(url.path.strip("/")) or url.netloc == ":memory:")
     if is_sqlite and name != ":memory:":
         parsed["NAME"] = str(folder / checked(name, not url.netloc))
-    options = {key: _hidden(key, value) for key, value in parsed.get("OPTIONS", {}).items()}
-    return {**parsed, "OPTIONS": options, "PASSWORD": Secret(parsed.get("PASSWORD", ""))}
+    options = {key: _hidden(key, value) for key, value in parsed.get("OPTIONS", {}).items() if key != "pgbouncer"}
+    private = {"OPTIONS": options, "PASSWORD": Secret(parsed.get("PASSWORD", ""))}
+    return {**parsed, **private, "DISABLE_SERVER_SIDE_CURSORS": _has_pgbouncer(url)}
+
+
+def _has_pgbouncer(url: SplitResult) -> bool:
+    """Whether a cursor may not outlive a transaction; statements are never prepared, which is Django's default."""
+    value = dict(parse_qsl(url.query, keep_blank_values=True)).get("pgbouncer", "false")
+    if value not in ("true", "false"):
+        raise UnusablePart("pgbouncer=true or pgbouncer=false")
+    return value == "true"
 
 
 def broker(value: str) -> str:

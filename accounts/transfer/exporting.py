@@ -4,15 +4,15 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from operator import itemgetter
 from typing import IO, Any
 
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db.models import QuerySet
 
-from accounts import metadata, spreadsheets
+from accounts import batches, metadata, spreadsheets
 from accounts.models import User
 
-ROWS_AT_ONCE = 2000
 COLUMNS = (
     *("id", "email", "full_name", "role", "is_active", "email_verified", "locale", "metadata"),
     *("created_at", "updated_at", "last_login_at"),
@@ -41,9 +41,10 @@ WRITERS: dict[str, Callable[..., Iterator[None]]] = {"csv": write_csv, "jsonl": 
 
 
 def _rows(users: QuerySet[User], with_hashes: bool) -> Iterator[dict[str, Any]]:
+    """In the order of ids, the first of the columns."""
     columns = [*COLUMNS, "password_hash"]
     stored = [{"role": "role__name", "password_hash": "password"}.get(name, name) for name in columns]
-    for row in users.order_by("id").values_list(*stored).iterator(ROWS_AT_ONCE):
+    for row in batches.read(users.values_list(*stored), "id", itemgetter(0)):
         yield _row(dict(zip(columns, row, strict=True)), with_hashes)
 
 

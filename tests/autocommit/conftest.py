@@ -1,6 +1,7 @@
 """One database of each kind for all of these tests, outside any transaction, and a scene for each of them."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
@@ -11,9 +12,12 @@ from django.db import connection
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
+from accounts import batches
+from tests import pgbouncer
 from tests.autocommit.scene import Scene
 from tests.conftest import missing
 from tests.notifications import databases
+from usermanager import connection_urls, database_settings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,34 +28,49 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(f"autocommit-{parameters.get('database')}"))
 
 
-@pytest.fixture(scope="package", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    scope="package",
+    params=["sqlite", *(pytest.param(name, marks=pytest.mark.postgres) for name in ("postgres", "pgbouncer"))],
+)
 def database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[str]:
     """The URL of a database with all tables, which is the default one meanwhile. Limits are on."""
-    with django_db_blocker.unblock():
+    with ExitStack() as opened:
+        opened.enter_context(django_db_blocker.unblock())
         if request.param == "sqlite":
-            path = tmp_path_factory.mktemp("autocommit") / "db.sqlite3"
-            yield from _migrated(f"sqlite:///{path}", **databases.on_sqlite(path))
-            return
-        try:
-            with databases.new_on_postgres() as name:
-                yield from _migrated(f"{databases.SERVER}/{name}", **databases.on_postgres(name))
-        except psycopg.OperationalError:
-            missing("PostgreSQL at 127.0.0.1:5432 (user postgres)")
+            url = f"sqlite:///{tmp_path_factory.mktemp('autocommit') / 'db.sqlite3'}"
+        else:
+            url = opened.enter_context(_on_postgres(is_pooled=request.param == "pgbouncer"))
+        opened.enter_context(_used(url))
+        yield url
 
 
-def _migrated(url: str, **parameters: str) -> Iterator[str]:
-    with databases.using(**parameters):
-        described = {"DATABASE": connection.settings_dict, "IS_SQLITE": connection.vendor == "sqlite"}
-        with override_settings(RATE_LIMITS=True, **described):
-            call_command("migrate", verbosity=0)
-            yield url
+@contextmanager
+def _on_postgres(*, is_pooled: bool) -> Iterator[str]:
+    """The URL of an empty database. With pgbouncer, nothing of any client is left on its connections at the end."""
+    try:
+        with databases.new_on_postgres() as name, pgbouncer.running() if is_pooled else nullcontext() as pooler:
+            yield f"{pooler}/{name}?pgbouncer=true" if pooler else f"{databases.SERVER}/{name}"
+            if pooler:
+                assert not any(pgbouncer.left_behind(f"{pooler}/{name}").values())
+    except (psycopg.OperationalError, pgbouncer.Missing):
+        missing("PostgreSQL at 127.0.0.1:5432 (user postgres) and pgbouncer")
+
+
+@contextmanager
+def _used(url: str) -> Iterator[None]:
+    described = database_settings.complete(connection_urls.database(url, Path("/")))
+    is_sqlite = database_settings.is_sqlite(described)
+    with databases.using(**described), override_settings(RATE_LIMITS=True, DATABASE=described, IS_SQLITE=is_sqlite):
+        call_command("migrate", verbosity=0)
+        yield
 
 
 @pytest.fixture
-def scene(database: str, django_db_blocker: DjangoDbBlocker) -> Iterator[Scene]:
-    """New people in that database."""
+def scene(database: str, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """New people in that database, in which all that is read in batches takes several."""
+    monkeypatch.setattr(batches, "ROWS", 50)
     cache.clear()
     with django_db_blocker.unblock():
         assert not connection.in_atomic_block

@@ -29,6 +29,7 @@ FORMS = {
     "/resend-verification/": Form(None, lambda scene: {"email": scene.unconfirmed.email}),
 }
 OTHERS = {
+    "/.well-known/change-password": 302,
     "/.well-known/jwks.json": 200,
     "/api/schema/": 200,
     "/api/docs/": 200,

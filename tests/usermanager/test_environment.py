@@ -40,6 +40,8 @@ Settings = Callable[..., dict[str, Any]]
         ("DATABASE_URL", "postgres://localhost:port/db", "postgres://"),
         ("DATABASE_URL", "postgres://localhost", "postgres://"),
         ("DATABASE_URL", "sqlite://", "sqlite:////"),
+        ("DATABASE_URL", "postgres://localhost/db?pgbouncer=yes", "pgbouncer=true"),
+        ("DATABASE_URL", "postgres://localhost/db?pgbouncer=", "pgbouncer=true"),
         ("CELERY_BROKER_URL", "redis://localhost", "amqp://"),
         ("EMAIL_URL", "mail.example.com:25", "smtp+tls://"),
         ("EMAIL_URL", "smtp://", "smtp://"),

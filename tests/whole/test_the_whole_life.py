@@ -5,15 +5,29 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import jwt
+import psycopg
 import pytest
 import requests
 
-from tests.usermanager.processes import clean_environment, descendants, eventually, free_port, is_alive, running
+from tests import pgbouncer
+from tests.conftest import missing
+from tests.notifications import databases
+from tests.usermanager.processes import (
+    PROJECT,
+    clean_environment,
+    descendants,
+    eventually,
+    free_port,
+    is_alive,
+    manage,
+    running,
+)
 from tests.whole.post_office import PostOffice, post_office
 
 ANA, NEW_ANA = "ana@example.com", "ana.garcia@example.com"
@@ -25,8 +39,9 @@ BROKER = "amqp://guest:guest@127.0.0.1:5672//"
 class Product:
     """The running product as a client sees it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, variables: dict[str, str]) -> None:
         self.url = url
+        self.variables = variables
 
     def ask(self, method: str, path: str, access: str = "", **body: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {access}"} if access else {}
@@ -53,20 +68,26 @@ def office() -> Iterator[PostOffice]:
 
 @pytest.fixture(params=["relay", pytest.param("broker", marks=pytest.mark.broker)])
 def product(request: pytest.FixtureRequest, office: PostOffice, tmp_path: Path) -> Iterator[Product]:
+    with served(office, tmp_path, CELERY_BROKER_URL=BROKER if request.param == "broker" else "") as product:
+        yield product
+
+
+@contextmanager
+def served(office: PostOffice, folder: Path, **variables: str) -> Iterator[Product]:
     port = free_port()
     environment = clean_environment(
-        DATA_DIR=str(tmp_path / "var"),
+        DATA_DIR=str(folder / "var"),
         PORT=str(port),
         EMAIL_URL=f"smtp://127.0.0.1:{office.port}",
         ADMIN_PASSWORD=ADMIN_PASSWORD,
         LOG_LEVEL="warning",
         WEB_WORKERS="2",
         BCRYPT_ROUNDS="6",
-        CELERY_BROKER_URL=BROKER if request.param == "broker" else "",
+        **variables,
     )
     with running([sys.executable, "manage.py", "serve"], environment, "Ctrl-C ends it") as process:
         family = descendants(process.pid)
-        yield Product(f"http://localhost:{port}")
+        yield Product(f"http://localhost:{port}", environment)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(30) == 0
         eventually(lambda: not any(map(is_alive, family)))
@@ -99,6 +120,22 @@ def test_a_user_lives_from_registration_to_leaving(product: Product, office: Pos
     product.must(204, "DELETE", "users/me/", ana["access"], current_password=THIRD)
     product.must(401, "GET", "users/me/", ana["access"])
     product.must(401, "POST", "auth/login/", email=NEW_ANA, password=THIRD)
+
+
+@pytest.mark.process
+@pytest.mark.postgres
+def test_the_same_through_pgbouncer_leaves_nothing_on_its_connections(office: PostOffice, tmp_path: Path) -> None:
+    file = tmp_path / "users.jsonl"
+    try:
+        with databases.new_on_postgres() as name, pgbouncer.running() as pooler:
+            with served(office, tmp_path, DATABASE_URL=f"{pooler}/{name}?pgbouncer=true") as product:
+                test_a_user_lives_from_registration_to_leaving(product, office)
+                for command in (["export_users", str(file)], ["import_users", str(file)], ["audit", "verify"]):
+                    ended = manage(*command, cwd=PROJECT, **product.variables)
+                    assert ended.returncode == 0, ended.stderr
+            assert not any(pgbouncer.left_behind(f"{pooler}/{name}").values())
+    except (psycopg.OperationalError, pgbouncer.Missing):
+        missing("PostgreSQL at 127.0.0.1:5432 (user postgres) and pgbouncer")
 
 
 @pytest.mark.process

@@ -1,20 +1,19 @@
 """manage.py audit: who did what, and whether the trail is as it was written."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db.models import QuerySet
 
-from accounts import audit, audit_chain
+from accounts import audit, audit_chain, batches
 from accounts.filters import AuditFilter
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand, Row
 from accounts.models import AuditEvent
 
 COLUMNS = ("created_at", "kind", "user", "actor", "ip", "request_id", "data")
-ROWS_AT_ONCE = 1000
 
 
 class Command(ActionsCommand):
@@ -40,8 +39,8 @@ class Command(ActionsCommand):
         arguments.add_json(checking)
 
     def list(self, *, limit: int | None, as_json: bool, **options: Any) -> None:
-        events = arguments.filtered(AuditFilter, options, AuditEvent.objects.order_by("-id"))
-        self.print_rows(_rows(events[:limit]), COLUMNS, as_json=as_json)
+        events = batches.read(arguments.filtered(AuditFilter, options, AuditEvent.objects.all()), is_descending=True)
+        self.print_rows(_rows(islice(events, limit)), COLUMNS, as_json=as_json)
 
     def verify(self, *, as_json: bool, **_options: Any) -> None:
         try:
@@ -56,9 +55,9 @@ class Command(ActionsCommand):
             self.stdout.write(f"All {events} events are as they were written.")
 
 
-def _rows(events: QuerySet[AuditEvent]) -> Iterator[Row]:
+def _rows(events: Iterable[AuditEvent]) -> Iterator[Row]:
     """Events as the API shows them."""
-    for event in events.iterator(ROWS_AT_ONCE):
+    for event in events:
         row = {"id": event.pk, "kind": event.kind, "user": event.user_id, "actor": event.actor_id}
         row |= {name: getattr(event, name) for name in ("created_at", "ip", "user_agent", "request_id")}
         yield row | {"data": audit.ordered(event.data)}

@@ -9,12 +9,13 @@ from typing import IO, Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from accounts.batches import ROWS
 from accounts.filters import UserFilter
 from accounts.management import arguments
 from accounts.management.base import ExampleCommand
 from accounts.management.progress import progress
 from accounts.models import User
-from accounts.transfer.exporting import ROWS_AT_ONCE, WRITERS
+from accounts.transfer.exporting import WRITERS
 
 
 class Command(ExampleCommand):
@@ -36,7 +37,7 @@ class Command(ExampleCommand):
         number = 0
         with _opened(file) as output, progress("Exporting", users.count()) as advance:
             for number, _written in enumerate(write(users, output, with_hashes=with_hashes), start=1):
-                if number % ROWS_AT_ONCE == 0:
+                if number % ROWS == 0:
                     advance(number, number)
         self.stderr.write(f"Exported {number} user{'' if number == 1 else 's'}.")
 
