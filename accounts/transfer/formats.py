@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts.transfer import hashes
-from accounts.transfer.rows import Rejected, Row, flag
+from accounts.transfer.rows import Rejected, Row, Unreadable, flag
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,6 +49,7 @@ def keycloak(record: Row) -> Row:
     """Keycloak: the users of a realm export (`kc.sh export`)."""
     created = record.get("createdTimestamp")
     attributes = _object(record.get("attributes"))
+    locale = attributes.get("locale")
     names = (record.get("firstName"), record.get("lastName"))
     return {
         "id": record.get("id"),
@@ -56,7 +57,7 @@ def keycloak(record: Row) -> Row:
         "full_name": " ".join(str(name) for name in names if name),
         "is_active": record.get("enabled"),
         "email_verified": record.get("emailVerified"),
-        "locale": _language(next(iter(attributes.get("locale") or []), None)),
+        "locale": _language(locale[0] if isinstance(locale, list) and locale else locale),
         "created_at": (EPOCH + timedelta(milliseconds=created)).isoformat() if created else None,
         "password_hash": _keycloak_hash(record.get("credentials") or []),
         "metadata": record.get("attributes"),
@@ -117,8 +118,11 @@ FORMATS: dict[str, Callable[[Row], Row]] = {
 }
 
 
-def _keycloak_hash(credentials: Any) -> str | None:
+def _keycloak_hash(credentials: Any) -> str | Unreadable | None:
     """PBKDF2 and argon2, whose parts Keycloak keeps as JSON within JSON."""
+    damaged = Unreadable("the password hash is damaged")
+    if not isinstance(credentials, list) or not all(isinstance(one, dict) for one in credentials):
+        return damaged
     password = next((one for one in credentials if one.get("type") == "password"), None)
     if password is None:
         return None
@@ -131,9 +135,9 @@ def _keycloak_hash(credentials: Any) -> str | None:
         salt, key = (hashes.unbase64(secret[part]) for part in ("salt", "value"))
         return hashes.pbkdf2(digest, int(how["hashIterations"]), salt, key)
     except hashes.UnknownHash as fault:
-        raise Rejected(f"credentials: {fault}") from None
-    except (LookupError, ValueError, TypeError, AttributeError) as fault:
-        raise Rejected("credentials: the password hash is damaged") from fault
+        return Unreadable(str(fault))
+    except (LookupError, ValueError, TypeError, AttributeError):
+        return damaged
 
 
 def _keycloak_argon2(secret: Row, how: Row) -> str:
@@ -144,11 +148,11 @@ def _keycloak_argon2(secret: Row, how: Row) -> str:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """A JSON object, which a CSV holds as text; nothing where there is none. Raises Rejected."""
+    """A JSON object, which a CSV holds as text; nothing where there is none."""
     try:
         held = json.loads(value) if isinstance(value, str) and value else value or {}
-    except (ValueError, RecursionError) as fault:
-        raise Rejected("a column holds no JSON") from fault
+    except (ValueError, RecursionError):
+        return {}
     return dict(held) if isinstance(held, Mapping) else {}
 
 

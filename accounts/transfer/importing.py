@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts import audit, role_changes, roles
 from accounts.models import ImportRun, Role
 from accounts.transfer.records import Line
-from accounts.transfer.rejections import Rejection, Report
+from accounts.transfer.reports import Remark, Report
 from accounts.transfer.rows import Rejected, Row, parse
 from accounts.transfer.storing import Candidate, OnConflict, Storage, Tally
 
@@ -21,8 +21,8 @@ TRIES = 3
 class Import:
     """One run over the records of a file.
 
-    `translate` makes a row of ours of a record; `report` takes the rejected lines, and the database says how much of it
-    stands; `fingerprint` names the file and the options, by which a run that was stopped is found again.
+    `translate` makes a row of ours of a record; `report` takes what there is to say about lines, and the database says
+    how much of it stands; `fingerprint` names the file and the options, by which a run that was stopped is found again.
     """
 
     translate: Callable[[Row], Row]
@@ -32,6 +32,7 @@ class Import:
     is_inviting: bool = False
     is_creating_roles: bool = False
     may_be_privileged: bool = False
+    is_strict: bool = False
     tally: Tally = field(default_factory=Tally)
     lines: int = 0
     report_bytes: int = 0
@@ -58,19 +59,19 @@ class Import:
 
     def _finish(self) -> None:
         with transaction.atomic():
-            audit.record("import:finished", None, actor=None, **asdict(self.tally))
+            audit.record("import:finished", None, actor=None, **self.tally.counts())
             ImportRun.objects.filter(pk=self.fingerprint).delete()
 
     def _take(self, batch: list[Line]) -> None:
         """Once more when somebody registers one of the addresses meanwhile: then it is taken like the others."""
         candidates, unfit = self._judged(batch)
         for tries_left in reversed(range(TRIES)):
-            rejections, tally = list(unfit), replace(self.tally)
+            remarks, tally = list(unfit), replace(self.tally)
             try:
                 with transaction.atomic():
-                    self._store(candidates, rejections, tally)
-                    tally.rejected += len(rejections)
-                    report_bytes = self.report(sorted(rejections), self.report_bytes)
+                    self._store(candidates, remarks, tally)
+                    tally.add(remarks)
+                    report_bytes = self.report(sorted(remarks), self.report_bytes)
                     self._conclude(self.lines + len(batch), tally, report_bytes)
                 break
             except IntegrityError:
@@ -78,9 +79,9 @@ class Import:
                     raise
         self.lines, self.tally, self.report_bytes = self.lines + len(batch), tally, report_bytes
 
-    def _store(self, candidates: list[Candidate], rejections: list[Rejection], tally: Tally) -> list[Candidate]:
+    def _store(self, candidates: list[Candidate], remarks: list[Remark], tally: Tally) -> list[Candidate]:
         self._create_roles(candidates)
-        storage = Storage(self.on_conflict, self.is_inviting, self.may_be_privileged, rejections)
+        storage = Storage(self.on_conflict, self.is_inviting, self.may_be_privileged, remarks)
         return storage.store(candidates, tally)
 
     def _create_roles(self, candidates: list[Candidate]) -> None:
@@ -94,24 +95,24 @@ class Import:
         done = {"lines": lines, "tally": asdict(tally), "report_bytes": report_bytes}
         ImportRun.objects.update_or_create(pk=self.fingerprint, defaults=done)
 
-    def _judged(self, batch: list[Line]) -> tuple[list[Candidate], list[Rejection]]:
+    def _judged(self, batch: list[Line]) -> tuple[list[Candidate], list[Remark]]:
         known_roles = set(Role.objects.values_list("name", flat=True))
-        candidates, rejections = [], []
+        candidates, remarks = [], []
         for line in batch:
             try:
                 candidates.append(self._candidate(line, known_roles))
             except Rejected as reason:
-                rejections.append(Rejection(line.number, str(reason)))
-        return candidates, rejections
+                remarks.append(Remark(line.number, str(reason)))
+        return candidates, remarks
 
     def _candidate(self, line: Line, known_roles: set[str]) -> Candidate:
         if line.fault:
             raise Rejected(line.fault)
-        fields = parse(self._translated(line.record))
+        fields, warnings = parse(self._translated(line.record), is_strict=self.is_strict)
         role = fields.get("role", roles.USER)
         if role not in known_roles and not (self.is_creating_roles and roles.is_name(role)):
             raise Rejected("role: there is no such role")
-        return Candidate(line.number, fields)
+        return Candidate(line.number, fields, warnings)
 
     def _translated(self, record: Row) -> Row:
         """What other products write may be of any kind; readers take it for granted that it is of theirs."""

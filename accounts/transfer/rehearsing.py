@@ -6,7 +6,7 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.transfer.importing import Import
-from accounts.transfer.rejections import Rejection
+from accounts.transfer.reports import Remark
 from accounts.transfer.storing import TAKEN_ID, Candidate, Conflict, Tally
 
 
@@ -29,27 +29,28 @@ class Rehearsal(Import):
     def _conclude(self, lines: int, tally: Tally, report_bytes: int) -> None:
         transaction.set_rollback(True)
 
-    def _store(self, candidates: list[Candidate], rejections: list[Rejection], tally: Tally) -> list[Candidate]:
+    def _store(self, candidates: list[Candidate], remarks: list[Remark], tally: Tally) -> list[Candidate]:
         again = [one for one in candidates if self._is_again(one)]
         if again and self.on_conflict == "fail":
             raise Conflict(again[0].line)
         first = [one for one in candidates if not self._is_again(one)] if again else candidates
-        created = super()._store(first, rejections, tally)
+        created = super()._store(first, remarks, tally)
         for one in again:
-            self._meet(one, rejections, tally)
+            self._meet(one, remarks, tally)
         self.created.update(hash(key) for one in created for key in one.keys)
         return created
 
     def _is_again(self, one: Candidate) -> bool:
         return not self.created.isdisjoint(map(hash, one.keys))
 
-    def _meet(self, one: Candidate, rejections: list[Rejection], tally: Tally) -> None:
+    def _meet(self, one: Candidate, remarks: list[Remark], tally: Tally) -> None:
         if self.on_conflict == "skip":
             tally.skipped += 1
         elif self._is_known(one.fields["email_key"]):
             tally.updated += 1
+            remarks += one.remarks
         else:
-            rejections.append(Rejection(one.line, str(TAKEN_ID)))
+            remarks.append(Remark(one.line, str(TAKEN_ID)))
 
     def _is_known(self, email_key: str) -> bool:
         return hash(email_key) in self.created or User.objects.filter(email_key=email_key).exists()

@@ -5,8 +5,9 @@ A row is a mapping of text, as in CSV, or of JSON values; its names are those of
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -24,25 +25,59 @@ _FLAGS = {"true": True, "t": True, "1": True, "yes": True, "false": False, "f": 
 Row = Mapping[str, Any]
 
 
+# A user is imported without these if they cannot be stored; a later import with corrected values can still add them.
+# The others decide who the user is and what they may do, or cannot be updated.
+OMISSIBLE = frozenset({"full_name", "locale", "metadata", "suspension_reason", "password_hash"})
+
+
 class Rejected(ValueError):
     """A row that cannot be taken; the message says why, without quoting what it holds."""
 
 
-def parse(row: Row) -> dict[str, Any]:
-    """The fields of a user that the row names, with `email_key`; what is empty counts as not named. Raises Rejected."""
+@dataclass(frozen=True)
+class Unreadable:
+    """The value of a column of which a reader could make nothing."""
+
+    reason: str
+
+
+class Parsed(NamedTuple):
+    """The fields of a user, and why some of the row's columns are not among them."""
+
+    fields: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def parse(row: Row, *, is_strict: bool = False) -> Parsed:
+    """The fields of a user that the row names, with `email_key`; what is empty counts as not named.
+
+    Leaves out what is OMISSIBLE and cannot be stored, unless it is strict. Raises Rejected.
+    """
     if not row.get("email"):
         raise Rejected("email: there is none")
-    fields = {name: _field(name, row[name]) for name in _COLUMNS if row.get(name) not in (None, "")}
+    fields: dict[str, Any] = {}
+    warnings = []
+    for name in _COLUMNS:
+        if row.get(name) in (None, ""):
+            continue
+        try:
+            fields[name] = _field(name, row[name])
+        except Rejected as reason:
+            if is_strict or name not in OMISSIBLE:
+                raise
+            warnings.append(f"{reason}; imported without it")
     fields["email"], fields["email_key"] = fields["email"]
     for name in {"suspended_until", "suspension_reason"} & fields.keys():
         if fields.get("is_active", True):
             raise Rejected(f"{name}: write false as is_active with it")
     if "password_hash" in fields:
         fields["password"] = fields.pop("password_hash")
-    return fields
+    return Parsed(fields, tuple(warnings))
 
 
 def _field(name: str, value: Any) -> Any:
+    if isinstance(value, Unreadable):
+        raise Rejected(f"{name}: {value.reason}")
     try:
         return _COLUMNS[name](value)
     except hashes.UnknownHash as fault:

@@ -1,7 +1,7 @@
 """Stores a batch of users that were read from a file, in the transaction of the caller."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from django.contrib.auth.hashers import make_password
@@ -14,7 +14,7 @@ from accounts import audit, authority, invitations, roles, sessions, tokens, use
 from accounts.errors import AccountError, NotFound
 from accounts.models import AuditEvent, Role, User
 from accounts.models.identifiers import id_of
-from accounts.transfer.rejections import Rejection
+from accounts.transfer.reports import REJECTED, WARNING, Remark
 
 UPDATABLE = ("full_name", "role", "is_active", "email_verified", "locale", "metadata")
 CHANGEABLE = (*UPDATABLE, "suspended_until", "suspension_reason", "password")
@@ -46,28 +46,45 @@ class Tally:
     updated: int = 0
     skipped: int = 0
     rejected: int = 0
+    warnings: int = 0
+
+    def add(self, remarks: "Iterable[Remark]") -> None:
+        """Counts what the report says."""
+        for remark in remarks:
+            self.rejected += remark.kind == REJECTED
+            self.warnings += remark.kind == WARNING
+
+    def counts(self) -> dict[str, int]:
+        """By name; most imports have no warnings and do not mention them."""
+        return {name: number for name, number in asdict(self).items() if number or name != "warnings"}
 
 
 class Candidate(NamedTuple):
-    """A row that can be taken: the number of its line, and the fields of its user."""
+    """A row that can be taken: the number of its line, the fields of its user, and why some are missing."""
 
     line: int
     fields: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
     @property
     def keys(self) -> set[Any]:
         """What it must share with no other user."""
         return {self.fields["email_key"], self.fields.get("id")} - {None}
 
+    @property
+    def remarks(self) -> list[Remark]:
+        """What the report says once the user is imported."""
+        return [Remark(self.line, reason, WARNING) for reason in self.warnings]
+
 
 @dataclass
 class Storage:
-    """Where a batch goes, what happens to those who are there already, and the list of lines that are rejected."""
+    """Where a batch goes, what happens to those who are there already, and what the report is to say."""
 
     on_conflict: OnConflict
     is_inviting: bool
     may_be_privileged: bool
-    rejections: list[Rejection]
+    remarks: list[Remark]
 
     def store(self, candidates: list[Candidate], tally: Tally) -> list[Candidate]:
         """Those of whom users were made. Raises Conflict; IntegrityError when somebody took an address meanwhile."""
@@ -79,6 +96,8 @@ class Storage:
         created = [_new_user(one.fields, role_of) for one in fresh]
         insert(created)
         tally.created += len(created)
+        for one in fresh:
+            self.remarks += one.remarks
         for one in conflicts:
             self._meet(one, role_of, tally)
         if self.is_inviting:
@@ -94,9 +113,9 @@ class Storage:
         kept = []
         for one in candidates:
             if one.fields.get("role") in privileged and not one.keys & taken:
-                self.rejections.append(Rejection(one.line, PRIVILEGED_ROLE))
+                self.remarks.append(Remark(one.line, PRIVILEGED_ROLE))
             elif one.fields.get("id") in spent and one.fields["email_key"] not in taken:
-                self.rejections.append(Rejection(one.line, SPENT_ID))
+                self.remarks.append(Remark(one.line, SPENT_ID))
             else:
                 kept.append(one)
         return kept
@@ -110,10 +129,11 @@ class Storage:
         try:
             self._update(one.fields, role_of)
             tally.updated += 1
+            self.remarks += one.remarks
         except AccountError as refusal:
-            self.rejections.append(Rejection(one.line, str(refusal.detail)))
+            self.remarks.append(Remark(one.line, str(refusal.detail)))
         except Privileged as refusal:
-            self.rejections.append(Rejection(one.line, str(refusal)))
+            self.remarks.append(Remark(one.line, str(refusal)))
 
     def _update(self, fields: dict[str, Any], role_of: dict[str, Role]) -> None:
         """Raises AccountError, such as NotFound when the id is taken and the address is not, and Privileged."""

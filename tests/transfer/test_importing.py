@@ -108,7 +108,7 @@ def test_an_id_is_of_the_time_of_the_creation_so_that_lists_by_age_are_right(imp
 def test_a_line_that_cannot_be_taken_is_rejected_with_its_reason_and_the_others_come_in(
     import_users: Importing, row: dict[str, Any], reason: str
 ) -> None:
-    said = import_users(lines(row, {"email": "good@example.com"}))
+    said = import_users(lines(row, {"email": "good@example.com"}), strict=True)
     assert f"Line 1: {reason}" in said
     assert "1 created" in said
     assert "1 line was rejected." in said
@@ -118,14 +118,14 @@ def test_a_line_that_cannot_be_taken_is_rejected_with_its_reason_and_the_others_
 def test_the_report_lists_every_rejected_line_without_what_it_held(import_users: Importing, tmp_path: Path) -> None:
     report = tmp_path / "rejected.csv"
     text = 'email,full_name\n"secret address",Ana\nana@example.com,"two\nlines"\nbruno@example.com\n,Nobody\n'
-    import_users(text, report=str(report))
+    import_users(text, report=str(report), strict=True)
     with report.open(newline="") as file:
         assert list(csv.reader(file)) == [
-            ["line", "reason"],
-            ["2", "email: write a mail address of at most 254 characters"],
-            ["3", "full_name: write one line of at most 150 characters"],
-            ["5", "it has 1 cells where the first line has 2"],
-            ["6", "email: there is none"],
+            ["line", "reason", "kind"],
+            ["2", "email: write a mail address of at most 254 characters", "rejected"],
+            ["3", "full_name: write one line of at most 150 characters", "rejected"],
+            ["5", "it has 1 cells where the first line has 2", "rejected"],
+            ["6", "email: there is none", "rejected"],
         ]
     assert addresses() == []
 

@@ -27,7 +27,7 @@ THREE = "email\na\nb\nc\n"
 def reported(report: Path) -> list[int]:
     with report.open(newline="") as file:
         head, *rows = csv.reader(file)
-    assert head == ["line", "reason"]
+    assert head == ["line", "reason", "kind"]
     return [int(row[0]) for row in rows]
 
 
@@ -45,7 +45,7 @@ def test_a_kill_neither_thins_nor_doubles_the_report(tmp_path: Path) -> None:
     assert 0 < done < LINES
     assert len(reported(report)) >= done // 2
     with report.open("a") as file:
-        file.write("7,of a batch that was not committed\r\n7,of a ba")
+        file.write("7,of a batch that was not committed,rejected\r\n7,of a ba")
     ended = manage(*arguments, DATA_DIR=folder)
     assert f"{LINES // 2} created, 0 updated, 0 skipped, {LINES // 2} rejected" in ended.stdout
     assert reported(report) == list(range(2, LINES + 2, 2))
@@ -108,7 +108,7 @@ def test_a_report_that_was_taken_away_meanwhile_begins_anew(import_users: Import
 
 def test_an_older_report_gives_way(import_users: Importing, tmp_path: Path) -> None:
     report = tmp_path / "rejected.csv"
-    report.write_text("line,reason\r\n" + "1,of yesterday\r\n" * 9)
+    report.write_text("line,reason,kind\r\n" + "1,of yesterday,rejected\r\n" * 9)
     import_users("email\nana@example.com\n", report=str(report))
     assert reported(report) == []
 
@@ -119,4 +119,4 @@ def test_a_pipe_takes_a_report_too(tmp_path: Path) -> None:
     users.write_text("email\nnobody\n")
     manage("prepare", DATA_DIR=folder, BCRYPT_ROUNDS="4")
     ended = manage("import_users", str(users), "--report", "/dev/stdout", DATA_DIR=folder)
-    assert "line,reason\n2,email: write" in ended.stdout.replace("\r\n", "\n")
+    assert "line,reason,kind\n2,email: write" in ended.stdout.replace("\r\n", "\n")

@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,11 +19,11 @@ from accounts.transfer.formats import FORMATS
 from accounts.transfer.importing import Import
 from accounts.transfer.records import NotReadable
 from accounts.transfer.rehearsing import Rehearsal
-from accounts.transfer.rejections import Rejection, Report, ReportFile
+from accounts.transfer.reports import Remark, Report, ReportFile
 from accounts.transfer.storing import Conflict, OnConflict, Tally
 
 CONFLICTS = ("skip", "update", "fail")
-SHOWN_REJECTIONS = 20
+SHOWN_REMARKS = 20
 CHUNK_BYTES = 1024 * 1024
 
 
@@ -33,9 +32,10 @@ class Command(ExampleCommand):
         "Imports users from CSV, JSON lines or a JSON document. Columns or keys are those of a user in the API and "
         "`password_hash`, and how suspensions and invitations stand; only `email` is required. Roles have to be there "
         "before, or are made without permissions (--create-roles). An import that was stopped goes on where it was "
-        "when it is started again with the same file and options. The status is 1 when a line was rejected."
+        "when it is started again with the same file and options. A name, metadata or a password hash that cannot be "
+        "stored is left out with a warning (--strict rejects the user). The status is 1 when a line was rejected."
     )
-    _rejections = 0
+    _remarks = 0
     example = "import_users users.csv --on-conflict update --report rejected.csv"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,7 +51,12 @@ class Command(ExampleCommand):
             help="accept roles that hold permissions, and changes to users who have one; without it, the file makes no "
             "administrator and changes none",
         )
-        parser.add_argument("--report", metavar="FILE", help="a CSV of the rejected lines with their reasons")
+        strict = (
+            "reject a user whose name, metadata or password hash cannot be stored, instead of leaving that part out"
+        )
+        parser.add_argument("--strict", action="store_true", help=strict)
+        report = "a CSV of the lines that were rejected or gave a warning, with the reasons"
+        parser.add_argument("--report", metavar="FILE", help=report)
         parser.add_argument("--dry-run", action="store_true", help="tell what would happen, and store nothing")
 
     def handle(self, *_arguments: Any, file: str, report: str | None, dry_run: bool, **options: Any) -> None:
@@ -82,16 +87,16 @@ class Command(ExampleCommand):
         except OSError as fault:
             raise CommandError(f"{name} cannot be written: {fault.strerror}.") from fault
 
-    def _shown(self, rejections: list[Rejection], stands: int) -> int:
-        for line, reason in rejections[: max(0, SHOWN_REJECTIONS - self._rejections)]:
+    def _shown(self, remarks: list[Remark], stands: int) -> int:
+        for line, reason, _kind in remarks[: max(0, SHOWN_REMARKS - self._remarks)]:
             self.stderr.write(f"Line {line}: {reason}")
-        before, self._rejections = self._rejections, self._rejections + len(rejections)
-        if before <= SHOWN_REJECTIONS < self._rejections:
-            self.stderr.write("More lines are rejected; --report FILE lists all of them.")
+        before, self._remarks = self._remarks, self._remarks + len(remarks)
+        if before <= SHOWN_REMARKS < self._remarks:
+            self.stderr.write("There is more to say; --report FILE lists all of them.")
         return stands
 
     def _sum_up(self, tally: Tally, *, is_dry: bool) -> None:
-        counts = ", ".join(f"{number} {name}" for name, number in asdict(tally).items())
+        counts = ", ".join(f"{number} {name}" for name, number in tally.counts().items())
         self.stdout.write(f"{'Would be' if is_dry else 'Done'}: {counts}.")
         if tally.rejected:
             raise CommandError(f"{tally.rejected} line{' was' if tally.rejected == 1 else 's were'} rejected.")
@@ -130,10 +135,12 @@ def _work(
     invite: bool,
     create_roles: bool,
     allow_privileged: bool,
+    strict: bool,
     **_options: Any,
 ) -> Import:
-    fingerprint = _fingerprint(source, format, on_conflict, str(invite), str(create_roles), str(allow_privileged))
-    return kind(FORMATS[format], _ignore, fingerprint, on_conflict, invite, create_roles, allow_privileged)
+    flags = (invite, create_roles, allow_privileged, strict)
+    fingerprint = _fingerprint(source, format, on_conflict, *map(str, flags))
+    return kind(FORMATS[format], _ignore, fingerprint, on_conflict, *flags)
 
 
 def _go(label: str, source: BinaryIO, work: Import) -> None:
@@ -144,6 +151,6 @@ def _go(label: str, source: BinaryIO, work: Import) -> None:
         work.run(files.read(stream), lambda: advance(work.lines, os.lseek(source.fileno(), 0, os.SEEK_CUR)))
 
 
-def _ignore(rejections: list[Rejection], stands: int) -> int:
+def _ignore(remarks: list[Remark], stands: int) -> int:
     """A report that nobody reads."""
     return stands

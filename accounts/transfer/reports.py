@@ -1,4 +1,7 @@
-"""The lines that an import rejected, each with its reason: a CSV that a crash neither thins nor doubles."""
+"""The report of an import: a CSV that survives a crash without lost or duplicate lines.
+
+It lists the lines that were rejected, and those whose user was imported without a part that cannot be stored.
+"""
 
 import csv
 import io
@@ -7,15 +10,19 @@ import stat
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
-HEAD = b"line,reason\r\n"
+HEAD = b"line,reason,kind\r\n"
+REJECTED, WARNING = "rejected", "warning"
 
 
-class Rejection(NamedTuple):
+class Remark(NamedTuple):
+    """What the report says about a line; a line with several warnings has several."""
+
     line: int
     reason: str
+    kind: str = REJECTED
 
 
-Report = Callable[[list[Rejection], int], int]  # takes the next ones and how many bytes stand; says how many do then
+Report = Callable[[list[Remark], int], int]  # takes the next ones and how many bytes stand; says how many do then
 
 
 class ReportFile:
@@ -29,12 +36,12 @@ class ReportFile:
         if self._length() < len(HEAD):
             self._append(HEAD)
 
-    def __call__(self, rejections: list[Rejection], stands: int) -> int:
+    def __call__(self, remarks: list[Remark], stands: int) -> int:
         """On disk when this returns: the database must not remember what the report has forgotten."""
         self._cut(max(stands, len(HEAD)))
-        if rejections:
+        if remarks:
             rows = io.StringIO()
-            csv.writer(rows).writerows(rejections)
+            csv.writer(rows).writerows(remarks)
             self._append(rows.getvalue().encode())
         return self._length()
 
