@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from accounts import roles
 from accounts.errors import LastAdmin, NotFound, PermissionDenied, TokenNotValid
 from accounts.models import Role, User
+
+_NONE_CONFIRMED = _("No active administrator with a confirmed address would be left.")
 
 
 def check(actor: User | None) -> None:
@@ -30,6 +34,7 @@ def check(actor: User | None) -> None:
 def changing(user: User, actor: User | None) -> Iterator[User]:
     """The user as stored now, locked, for somebody who may change them; afterwards an admin must be left.
 
+    An administrator without a confirmed address may do nothing, and so is none that could be left.
     Raises TokenNotValid, PermissionDenied, NotFound, LastAdmin.
     """
     with transaction.atomic():
@@ -38,13 +43,25 @@ def changing(user: User, actor: User | None) -> Iterator[User]:
         if current is None:
             raise NotFound
         _check_rank(current, actor)
-        was_admin = current.role.is_admin and current.is_active
+        admins = _admins_like(current)
         yield current
-        if was_admin and not User.objects.filter(role__name=roles.ADMIN, is_active=True).exists():
-            raise LastAdmin
+        if admins is not None and not admins.exists():
+            raise LastAdmin(_NONE_CONFIRMED if current.role.is_admin and current.is_active and current.pk else None)
+
+
+def _admins_like(user: User) -> QuerySet[User] | None:
+    """Those of whom one must be left when the user has changed; None for a user who administers nothing.
+
+    Of an administrator, those with a confirmed address: the others may do nothing.
+    """
+    if not (user.role.is_admin and user.is_active):
+        return None
+    if user.email_verified:
+        return User.objects.administrators()
+    return User.objects.filter(role__name=roles.ADMIN, is_active=True)
 
 
 def _check_rank(user: User, actor: User | None) -> None:
-    """Nobody changes a user who holds more."""
+    """Nobody changes a user who holds more, or will when the address is confirmed."""
     if actor is not None and actor.pk != user.pk and not actor.holds_role(user.role):
         raise PermissionDenied

@@ -26,7 +26,7 @@ PERMISSIONS = {
 }
 _SHAPE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)+")
 #: The first words of UserManager's own permissions; `mfa` is reserved for those of a second factor.
-_OWN = {"mfa", *(name.split(".")[0] for name in PERMISSIONS)}
+_OWN = {ALL, "mfa", *(name.split(".")[0] for name in PERMISSIONS)}
 NAME_LENGTH = 64
 PERMISSION_LENGTH = 100
 PERMISSIONS_PER_ROLE = 200
@@ -51,7 +51,7 @@ def is_permission(name: str) -> bool:
 
 
 def is_own(name: str) -> bool:
-    """Whether the permission is one of UserManager's own, and not one of the operator's applications."""
+    """Whether the permission is one of UserManager's own or `*`, and not one of the operator's applications."""
     return name.split(".", maxsplit=1)[0] in _OWN
 
 

@@ -1,5 +1,7 @@
 """What must stand before the first request: the tables, the signing key, the first admin."""
 
+import logging
+
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -8,7 +10,10 @@ from django.db import Error, connections
 from accounts import keys, private_files, users
 from accounts.errors import InvalidInput
 from accounts.management.base import about_database, reason
+from accounts.models import User
 from usermanager import health
+
+log = logging.getLogger(__name__)
 
 
 def prepare() -> str | None:
@@ -21,7 +26,10 @@ def prepare() -> str | None:
         if not health.is_migrated():
             call_command("migrate", interactive=False, verbosity=0)
         keys.ensure()
-        return users.ensure_first_admin(settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD)
+        made_up = users.ensure_first_admin(settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD)
+        if not User.objects.administrators().exists():
+            log.warning("No active administrator has a confirmed address: python manage.py users verify EMAIL")
+        return made_up
     except Error as fault:
         raise CommandError(about_database(fault)) from fault
     except InvalidInput as refusal:

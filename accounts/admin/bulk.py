@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from accounts import roles, users
+from accounts import users
 from accounts.admin import confirmation, words
 from accounts.admin.base import PanelModelAdmin, actor_of, holds
 from accounts.admin.forms import RoleField
@@ -145,7 +145,6 @@ def obstacle(user: User, actor: User, bulk: Bulk) -> str:
 
 
 def _refusal_to_oneself(user: User) -> AccountError:
-    others = User.objects.filter(role__name=roles.ADMIN, is_active=True).exclude(pk=user.pk)
-    if user.role.is_admin and not others.exists():
+    if user.role.is_admin and not User.objects.administrators().exclude(pk=user.pk).exists():
         return LastAdmin()
     return AccountError(_("This is you: do it on your own page."))

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts import audit, credentials, login, passwords, sessions
-from accounts.errors import AccountError, InvalidCredentials, PermissionDenied, TokenNotValid
+from accounts.errors import AccountError, EmailNotVerified, InvalidCredentials, PermissionDenied, TokenNotValid
 from accounts.forms import take_refusal
 from accounts.models import Session, User
 
@@ -102,8 +102,10 @@ def session_of(request: HttpRequest) -> Session | None:
 def _check(email: str, password: str) -> User:
     user = credentials.check(email, password)
     if not user.is_staff:
-        audit.record("login:failed", user, actor=None, code=PermissionDenied.code)
-        raise PermissionDenied(_("Your role permits nothing here."))
+        denied = PermissionDenied(_("Your role permits nothing here."))
+        refusal = EmailNotVerified() if user.has_dormant_permissions else denied
+        audit.record("login:failed", user, actor=None, code=refusal.code)
+        raise refusal
     return user
 
 

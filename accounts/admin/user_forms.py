@@ -29,16 +29,19 @@ class SuspendForm(forms.Form):
     )
 
 
+ROLE_HELP = _("UserManager's own permissions count only while the address is confirmed.")
+
+
 class RoleForm(forms.Form):
     """Which role to give."""
 
-    role = RoleField(label=_("Role"))
+    role = RoleField(label=_("Role"), help_text=ROLE_HELP)
 
 
 class UserForm(UseCaseForm):
     email = AddressField(label=_("Email address"))
     full_name = FullNameField(label=_("Full name"), attrs={"autocomplete": "off", "size": 40})
-    role = RoleField(label=_("Role"))
+    role = RoleField(label=_("Role"), help_text=ROLE_HELP)
     metadata = MetadataField(label=_("Metadata"), help_text=_("A JSON object for your application's own use."))
 
     class Meta:

@@ -58,7 +58,8 @@ class RoleSerializer(serializers.ModelSerializer[Role]):
     permissions = serializers.ListField(
         child=serializers.CharField(),
         read_only=True,
-        help_text="`*`, which `admin` alone holds, means every permission, those of your own applications too.",
+        help_text="`*`, which `admin` alone holds, means every permission, those of your own applications too. "
+        "UserManager's own permissions and `*` count only for users whose `email_verified` is true.",
     )
 
     class Meta:

@@ -27,6 +27,10 @@ class UserManager(BaseUserManager["User"]):
         except ValueError:
             return None
 
+    def administrators(self) -> "models.QuerySet[User]":
+        """Those who may do everything now: active, of the admin's role, with a confirmed address."""
+        return self.filter(role__name=roles.ADMIN, is_active=True, email_verified=True)
+
 
 class SearchText(models.TextField):  # type: ignore[type-arg]  # not subscriptable when it runs
     """What a search looks at; composed whenever a user is stored, alone or with many."""
@@ -131,13 +135,23 @@ class User(AbstractBaseUser):
 
     @property
     def permissions(self) -> list[str]:
-        """What the user may do now: `["*"]` for an administrator, who may do everything."""
-        return [roles.ALL] if self.role.is_admin else list(self.role.permissions)
+        """What the user may do now: `["*"]` for an administrator, who may do everything.
+
+        UserManager's own permissions count only while the address is confirmed: a stranger may have registered it.
+        An administrator's are among them.
+        """
+        held = [roles.ALL] if self.role.is_admin else list(self.role.permissions)
+        return held if self.email_verified else [name for name in held if not roles.is_own(name)]
+
+    @property
+    def has_dormant_permissions(self) -> bool:
+        """Whether the role holds permissions that do not count until the address is confirmed."""
+        return not self.email_verified and any(map(roles.is_own, self.role.permissions))
 
     @property
     def is_staff(self) -> bool:
         """Whether the role permits anything here at all; Django's admin lets nobody else in."""
-        return any(name == roles.ALL or name in roles.PERMISSIONS for name in self.permissions)
+        return any(map(roles.is_own, self.permissions))
 
     @property
     def is_uninvited(self) -> bool:

@@ -192,6 +192,7 @@ FALLS: dict[str, Callable[[User], object]] = {
     "demoted": lambda olga: User.objects.filter(pk=olga.pk).update(role=Role.objects.get(name="helper")),
     "suspended": lambda olga: User.objects.filter(pk=olga.pk).update(is_active=False),
     "gone": lambda olga: User.objects.filter(pk=olga.pk).delete(),
+    "without a confirmed address": lambda olga: User.objects.filter(pk=olga.pk).update(email_verified=False),
     "of a poorer role": lambda olga: Role.objects.filter(name="officer").update(permissions=["users.view"]),
 }
 DEEDS: dict[str, Callable[[User, User], object]] = {

@@ -22,6 +22,8 @@ WAYS: dict[str, Request] = {
     "make inactive": lambda client, path: client.patch(path, {"is_active": False}, "json"),
     "give another role": lambda client, path: client.patch(path, {"role": "user"}, "json"),
     "replace": lambda client, path: client.put(path, {"email": "root@example.com", "role": "user"}, "json"),
+    "unconfirm": lambda client, path: client.patch(path, {"email_verified": False}, "json"),
+    "move": lambda client, path: client.patch(path, {"email": "r@example.com"}, "json"),
     "with others": lambda client, path: client.patch(
         path, {"email": "r@example.com", "is_active": False, "full_name": "R"}, "json"
     ),
@@ -54,12 +56,22 @@ def test_a_suspended_one_does_not_count(
 
 
 @every_way
+def test_one_without_a_confirmed_address_does_not_count(
+    way: Request, root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
+) -> None:
+    """They may do nothing until they confirm it."""
+    person("other", role="admin", email_verified=False)
+    refused(way(client_of(root), f"/api/v1/users/{root.pk}/"), 409, "last_admin")
+    assert User.objects.administrators().get() == root
+
+
+@every_way
 def test_one_of_two_may_go(
     way: Request, root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
 ) -> None:
     person("other", role="admin")
     assert way(client_of(root), f"/api/v1/users/{root.pk}/").status_code in (200, 204)
-    assert not User.objects.filter(pk=root.pk, role__name="admin", is_active=True).exists()
+    assert not User.objects.administrators().filter(pk=root.pk).exists()
 
 
 def test_the_second_of_two_stays(
@@ -85,7 +97,8 @@ def test_an_admin_who_is_suspended_already_may_be_deleted_or_demoted(
 
 
 @pytest.mark.parametrize(
-    "body", [{"full_name": "Root"}, {"role": "admin", "is_active": True}, {"email": "r@example.com"}]
+    "body",
+    [{"full_name": "Root"}, {"role": "admin", "is_active": True}, {"email": "r@example.com", "email_verified": True}],
 )
 def test_anything_else_of_the_only_admin_may_change(
     body: dict[str, Any], root: User, client_of: Callable[[User], APIClient]

@@ -31,4 +31,6 @@ def _refuse_known(email: str) -> None:
     """Before a password is typed for nothing."""
     if known := User.objects.with_address(email):
         hint = f"python manage.py users set-role {known.email} {roles.ADMIN}"
+        if not known.email_verified:
+            hint += f", and: python manage.py users verify {known.email}"
         raise CommandError(f"There is a user {known.email} already. To make an admin of them: {hint}")

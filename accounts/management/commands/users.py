@@ -39,6 +39,7 @@ class Command(ActionsCommand):
         suspending.add_argument("--until", metavar="TIME", type=arguments.moment, help="when to let them in again")
         suspending.add_argument("--reason", default="", type=arguments.reason, help="shown while they are suspended")
         self._add("activate", self.activate, "Let a suspended user in again.")
+        self._add("verify", self.verify, "Take the address of a user as confirmed.")
         self._add("unlock", self.unlock, "Forget the failed logins of a user.")
         roles = self._add("set-role", self.set_role, "Give a user another role.", example="support")
         roles.add_argument("role", metavar="ROLE")
@@ -61,7 +62,7 @@ class Command(ActionsCommand):
         password = arguments.password_from_stdin() if password_stdin else None
         user = users.create(email, actor=None, password=password, **fields)
         invited = "" if password_stdin else " and invited them to choose a password"
-        self.stdout.write(f"Created {user.email} with the id {user.pk}{invited}.")
+        self.stdout.write(f"Created {user.email} with the id {user.pk}{invited}.{_dormant(user)}")
 
     def invite(self, *, who: str, **_options: Any) -> None:
         user = arguments.user(who)
@@ -82,13 +83,17 @@ class Command(ActionsCommand):
         user = users.activate(arguments.user(who), actor=None)
         self.stdout.write(f"{user.email} is active.")
 
+    def verify(self, *, who: str, **_options: Any) -> None:
+        user = users.update(arguments.user(who), actor=None, email_verified=True)
+        self.stdout.write(f"The address {user.email} is confirmed.")
+
     def unlock(self, *, who: str, **_options: Any) -> None:
         user = users.unlock(arguments.user(who), actor=None)
         self.stdout.write(f"The failed logins of {user.email} are forgotten.")
 
     def set_role(self, *, who: str, role: str, **_options: Any) -> None:
         user = users.set_role(arguments.user(who), arguments.role(role), actor=None)
-        self.stdout.write(f"{user.email} has the role {user.role.name}.")
+        self.stdout.write(f"{user.email} has the role {user.role.name}.{_dormant(user)}")
 
     def delete(self, *, who: str, yes: bool, **_options: Any) -> None:
         user = arguments.user(who)
@@ -133,6 +138,13 @@ class Command(ActionsCommand):
         parser.add_argument("--locale", default="", choices=languages, help="the language of their mails")
         parser.add_argument("--verified", action="store_true", dest="email_verified", help="the address is theirs")
         arguments.add_password(parser)
+
+
+def _dormant(user: User) -> str:
+    """What else it takes for the role's permissions to count."""
+    if not user.has_dormant_permissions:
+        return ""
+    return f" Its permissions count once the address is confirmed: python manage.py users verify {user.email}"
 
 
 def _suspension(user: User) -> Row:
