@@ -1,5 +1,6 @@
 """Proving to be somebody with a password, and replacing it: what the use cases around passwords have in common."""
 
+from collections.abc import Sequence
 from typing import NoReturn
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, hashers, origin, sessions, suspension, throttling, tokens
+from accounts import audit, hashers, origin, password_policy, sessions, suspension, throttling, tokens
 from accounts.addresses import canonical_email
 from accounts.errors import AccountError, EmailNotVerified, InvalidCredentials, InvalidInput
 from accounts.models import Session, User
@@ -23,14 +24,10 @@ def check(email: str, password: str) -> User:
     Raises InvalidCredentials for an unknown address and a wrong password alike and after the same work; Throttled
     before any work; Overloaded; and after the right password only AccountSuspended and EmailNotVerified.
     """
-    hashers.require_place()
+    hashers.require_room()
     user = User.objects.with_address(email)
-    tries = _tries(email, user)
-    with throttling.counted(tries):
-        is_right = _is_right(user, password)
-    if not is_right or user is None:
+    if not _is_proved(email, user, password) or user is None:
         _refuse(user, InvalidCredentials())
-    _uncount(tries)
     if not user.is_active and not suspension.end_if_over(user):
         _refuse(user, suspension.refusal(user))
     if settings.EMAIL_VERIFICATION == "required" and not user.email_verified:
@@ -40,14 +37,10 @@ def check(email: str, password: str) -> User:
 
 def confirm(user: User, current_password: str) -> None:
     """Makes sure that it is still the user who acts. Raises InvalidInput, Throttled, Overloaded."""
-    hashers.require_place()
-    tries = _tries(user.email, user)
-    with throttling.counted(tries):
-        is_right = user.check_password(current_password)
-    if not is_right:
+    hashers.require_room()
+    if not _is_proved(user.email, user, current_password):
         audit.record("password:confirmation_failed", user, actor=user)
         raise _wrong_password()
-    _uncount(tries)
 
 
 def unchanged(user: User) -> QuerySet[User]:
@@ -75,6 +68,24 @@ def replace_password(user: User, encoded: str, *, actor: User, keep: Session | N
     password_changed.send(sender=User, user=user)
 
 
+def new_hash(password: str, user: User, *, field: str, actor: User | None = None, tries: Sequence[Try] = ()) -> str:
+    """The hash of a password that is good enough for the user.
+
+    Takes a place to hash, counts the attempt and then judges the password, which costs up to 50 ms. The attempt counts
+    against its client, or against the actor who is signed in; `tries` count too, but not for a rejected password: a
+    user who looks for a good one keeps their registrations. Raises InvalidInput, Throttled, Overloaded.
+    """
+    attempt = throttling.password_try(user, actor)
+    with hashers.place():
+        throttling.take([*attempt, *tries])
+        try:
+            password_policy.check(password, user, field=field)
+        except InvalidInput:
+            throttling.give_back(tries)
+            raise
+        return hashers.make(password)
+
+
 def forget_failures(user: User) -> None:
     """Lifts what failed logins have built up against the account."""
     throttling.forget_subject(user.email_key)
@@ -95,26 +106,40 @@ def _refuse(user: User | None, refusal: AccountError) -> NoReturn:
     raise refusal
 
 
-def _uncount(tries: list[Try]) -> None:
-    """The first try counts failures in a row; the others count failures of anybody, and this was none."""
-    throttling.forget(tries[0])
-    throttling.give_back(tries[1:])
+def _is_proved(email: str, user: User | None, password: str) -> bool:
+    """Whether the password is the user's. Takes a place to hash, counts the attempt, and then hashes.
+
+    A right password leaves its mark on the limit of successes, a wrong one on the limits of failures: each attempt
+    counts against all of them while it is hashed. Raises Overloaded, Throttled.
+    """
+    is_known = sessions.has_got_in_from(user.pk if user else NOBODY, origin.current.get().ip)
+    success, first, *failures = _tries(email, user, is_known)
+    with hashers.place(is_known=is_known):
+        throttling.take([success, first, *failures])
+        is_right = _is_right(user, password)
+    if is_right:
+        throttling.forget(first)  # failures in a row
+        throttling.give_back(failures)
+    else:
+        throttling.give_back([success])
+    return is_right
 
 
-def _tries(email: str, user: User | None) -> list[Try]:
-    """What a login counts against; nobody is locked out by others at an address from which they got in before.
+def _tries(email: str, user: User | None, is_known: bool) -> list[Try]:
+    """What a login counts against: successes of the account, its failures in a row from this network, and then failures
+    of this network and of the account. At a network from which its user logged in before, others lock out nobody.
 
-    How much is left of the account's limit is not told before it refuses: that it did not count would tell that
-    somebody got in here.
+    How much is left of the account's limits is not told before they refuse: that one did not count would tell that the
+    user logged in here.
     """
     account, user_id = _account(email), user.pk if user else None
-    ip = origin.current.get().ip
-    client = origin.network(ip)
+    client = origin.network(origin.current.get().ip)
     tries = [
+        Try("login-success", account, settings.RATE_LOGIN_SUCCESS, account, user_id, is_told=False),
         Try("login", f"{account} {client}", settings.RATE_LOGIN, account, user_id),
         Try("login-ip", client, settings.RATE_LOGIN_IP),
     ]
-    if not sessions.has_got_in_from(user_id or NOBODY, ip):
+    if not is_known:
         tries.append(Try("login-account", account, settings.RATE_LOGIN_ACCOUNT, account, user_id, is_told=False))
     return tries
 

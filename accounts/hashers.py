@@ -2,6 +2,7 @@
 
 import time
 import unicodedata
+from contextlib import AbstractContextManager
 from math import floor, log2
 
 import bcrypt
@@ -15,9 +16,17 @@ LEAST_COST = 4
 _UNUSABLE = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError)  # what hashers say to a damaged hash
 
 
-def require_place() -> None:
-    """Raises Overloaded when too many hashes wait already; to be asked before anything else is done for one."""
-    gate().require_place()
+def require_room() -> None:
+    """Raises Overloaded when the client's network has its share of the waiting hashes; asked before a body is read."""
+    gate().require_room()
+
+
+def place(*, is_known: bool = False) -> AbstractContextManager[None]:
+    """A place for all that is hashed within the block, so that nothing in it is refused as Overloaded; raises that.
+
+    `is_known` says that the account logged in from this network within 30 days.
+    """
+    return gate().place(is_known=is_known)
 
 
 def make(password: str) -> str:

@@ -1,10 +1,8 @@
-"""Computes password hashes on a few threads of low priority, and lets only so many requests of the host wait for one.
+"""Limits concurrent password hashing: a bounded queue in front of a few low-priority threads, shared by all processes
+of the host and fairly between client networks.
 
 A hash takes a quarter of a second of a whole core and frees the interpreter meanwhile: sixty sign-ins at once would
 make every other request wait for seconds. The threads are made at the first use, which is after gunicorn's fork.
-
-All processes that share DATA_DIR share the places, too: each place is a locked file, which the kernel unlocks when its
-process dies, whatever it dies of.
 """
 
 import fcntl
@@ -13,22 +11,24 @@ import threading
 import time
 from bisect import insort
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 from django.conf import settings
 from django.db import connection
 from prometheus_client import Gauge
 
+from accounts import origin
 from accounts.errors import Overloaded
+from accounts.hashing_places import Places, locked, opened
 
 NICENESS = 10
-LOOK_SECONDS = 0.002  # how often whoever is next looks for a core; a hash takes a hundred times as long
-FULL_SECONDS = 0.005
+LOOK_SECONDS = 0.002  # how often a process with waiting callers looks for a core; a hash takes a hundred times as long
 REFUSAL_SECONDS = 0.05
 REFUSED_AT_ONCE = 32  # of a process: each of them keeps a thread of the web server
 T = TypeVar("T")
@@ -43,109 +43,137 @@ class HashingGate:
 
     def __init__(self, folder: Path, concurrency: int, queue: int) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._next = folder / "next"
-        self._cores = _Slots(folder / "core", concurrency)
-        self._places = _Slots(folder / "place", concurrency + queue, FULL_SECONDS)
+        self._cores = _Cores(folder, concurrency)
+        self._places = Places(folder, concurrency + queue)
+        self._jobs: dict[int, _Job] = {}
+        self._looking = threading.Lock()
         self._refused = threading.BoundedSemaphore(REFUSED_AT_ONCE)
         self._executor = ThreadPoolExecutor(concurrency, "hash", initializer=_lower_priority)
 
     def run(self, compute: Callable[..., T], *arguments: object) -> T:
-        """What `compute` returns. Raises Overloaded at once when nobody else may wait."""
-        with self.place():
-            _lend_connection()
+        """What `compute` returns, which runs in the caller's context, but on a thread of low priority.
+
+        It uses the place that the caller holds, or one of its own. Raises Overloaded at once without a place.
+        """
+        held = _held.get()
+        if held is None or held.gate is not self:
+            with self.place():
+                return self.run(compute, *arguments)
+        _lend_connection()
+        job = _Job(Future(), partial(copy_context().run, compute, *arguments))
+        self._jobs[held.place] = job
+        try:
+            self._places.wait(held.place)
             hashes_waiting.inc()
-            return self._executor.submit(self._compute, compute, *arguments).result()
+            self._executor.submit(self._serve)
+            return cast(T, job.future.result())
+        finally:
+            if self._jobs.pop(held.place, None):  # an interrupt came first
+                hashes_waiting.dec()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """One of the places of those that hash or wait for it. Raises Overloaded when all are taken."""
-        place = self._places.take()
-        if place is None:
-            self._slow_down()
-            raise Overloaded(retry_after=timedelta(seconds=2))
+    def place(self, *, is_known: bool = False) -> Iterator[None]:
+        """One of the places of those that hash or wait for it, for all that the block hashes.
+
+        `is_known` says that the account logged in from this network before: a few places are kept for those. Raises
+        Overloaded when the client's network has its share of the places, or all are taken.
+        """
+        index = self._places.take(origin.networks(origin.current.get()), is_known=is_known)
+        if index is None:
+            self._refuse()
+        token = _held.set(_Held(self, index))
         try:
             yield
         finally:
-            self._places.give(place)
+            _held.reset(token)
+            self._places.give(index)
 
-    def require_place(self) -> None:
-        """Raises Overloaded when nobody else may wait: a flood is refused before it costs anything."""
-        with self.place():
-            pass
+    def require_room(self) -> None:
+        """Raises Overloaded when not even a known account of the client's network would get a place.
 
-    def _slow_down(self) -> None:
-        """Clients that ask again at once would take the cores from the hashes; only so many are held up, though."""
+        A flood is refused here before its requests are read. It reserves nothing.
+        """
+        if not self._places.has_room(origin.networks(origin.current.get()), is_known=True):
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        """Slowly: clients that ask again at once would take the cores from the hashes. Only so many are slowed."""
         if self._refused.acquire(blocking=False):
             time.sleep(REFUSAL_SECONDS)
             self._refused.release()
+        raise Overloaded(retry_after=timedelta(seconds=2))
 
-    def _compute(self, compute: Callable[..., T], *arguments: object) -> T:
-        core = self._wait_for_core()
+    def _serve(self) -> None:
+        """Computes one of the waiting jobs of this process, when it is the turn of one and a core is free."""
+        with self._looking:
+            found = self._wait_for_turn()
+        if found is None:
+            return
+        core, job = found
         hashes_waiting.dec()
         try:
-            return compute(*arguments)
-        finally:
+            result = job.compute()
+        except BaseException as fault:  # noqa: BLE001 - the caller's to handle, whatever it is
             self._cores.give(core)
+            job.future.set_exception(fault)
+        else:
+            self._cores.give(core)
+            job.future.set_result(result)
 
-    def _wait_for_core(self) -> int:
-        """One thread of the host looks, the others sleep until it has found one: nobody overtakes."""
-        handle = _opened(self._next)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            while (core := self._cores.take()) is None:
-                time.sleep(LOOK_SECONDS)
-            return core
-        finally:
-            os.close(handle)
+    def _wait_for_turn(self) -> tuple[int, "_Job"] | None:
+        """One thread of each process looks; None when no job is left, as callers may stop waiting."""
+        while self._jobs:
+            core = self._cores.take()
+            if core is not None:
+                index = self._places.next()
+                job = self._jobs.pop(index, None) if index is not None else None
+                if job:
+                    return core, job
+                self._cores.give(core)
+            time.sleep(LOOK_SECONDS)
+        return None
 
 
-class _Slots:
-    """So many files, each of which one thread of one process at a time has locked.
+class _Held(NamedTuple):
+    gate: HashingGate
+    place: int
 
-    When none was free, nobody looks again for `full_seconds`, unless one is given back here.
-    """
 
-    def __init__(self, path: Path, number: int, full_seconds: float = 0) -> None:
-        self._path = path
-        self._files: dict[int, int] = {}
+class _Job(NamedTuple):
+    future: "Future[Any]"
+    compute: Callable[[], Any]
+
+
+_held: ContextVar[_Held | None] = ContextVar("place", default=None)
+
+
+class _Cores:
+    """So many files, each of which one thread of one process at a time has locked."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._files = [opened(folder / f"core-{index}") for index in range(number)]
         self._not_ours = list(range(number))
-        self._lock = threading.Lock()
-        self._full_seconds, self._full_until = full_seconds, 0.0
+        self._mutex = threading.Lock()
 
     def take(self) -> int | None:
         """One that nobody has, which is ours until it is given back."""
-        if time.monotonic() < self._full_until:
-            return None
-        with self._lock:
+        with self._mutex:
             for index in self._not_ours:
-                with suppress(BlockingIOError):
-                    fcntl.flock(self._file(index), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if locked(self._files[index]):
                     self._not_ours.remove(index)
                     return index
-            self._full_until = time.monotonic() + self._full_seconds
         return None
 
     def give(self, index: int) -> None:
-        with self._lock:
+        with self._mutex:
             fcntl.flock(self._files[index], fcntl.LOCK_UN)
             insort(self._not_ours, index)
-            self._full_until = 0.0
-
-    def _file(self, index: int) -> int:
-        """Opened when it is needed: the first ones are taken first, and most are never needed."""
-        if index not in self._files:
-            self._files[index] = _opened(self._path.with_name(f"{self._path.name}-{index}"))
-        return self._files[index]
 
 
 def _lend_connection() -> None:
     """A hash takes a while, in which another request may have this one's connection, if it is borrowed from a pool."""
     if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
         connection.close()
-
-
-def _opened(file: Path) -> int:
-    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _lower_priority() -> None:

@@ -10,7 +10,7 @@ from django.db.models.enums import TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, authority, credentials, hashers, password_policy, throttling, tokens
+from accounts import audit, authority, credentials, throttling, tokens
 from accounts.errors import Conflict
 from accounts.models import OneTimeToken, User
 from accounts.signals import invitation_revoked, user_invited
@@ -69,8 +69,7 @@ def accept(secret: str, password: str, *, full_name: str | None = None) -> User:
         token = tokens.find(secret, Purpose.INVITATION)
         user = token.user
         user.full_name = full_name or user.full_name
-        password_policy.check(password, user, field="password")
-        encoded = hashers.make(password)
+        encoded = credentials.new_hash(password, user, field="password")
         with transaction.atomic():
             tokens.consume(token)
             user.email_verified = True

@@ -13,6 +13,7 @@ from zxcvbn import zxcvbn
 from zxcvbn.matching import L33T_TABLE
 
 from accounts.errors import InvalidInput
+from accounts.hashing_gate import gate
 
 MAX_LENGTH = 128  # NIST SP 800-63B-4, section 3.1.1.2, asks for 64 at least
 JUDGED_LENGTH = 72  # zxcvbn raises above, and what is that long and weak repeats itself within
@@ -82,9 +83,12 @@ def advice() -> str:
 
 
 def check(password: str, user: object, *, field: str) -> None:
-    """Raises InvalidInput, naming the field, when the password is not good enough for this user."""
+    """Raises InvalidInput, naming the field, when the password is not good enough for this user; or Overloaded.
+
+    zxcvbn computes for up to 50 ms, so it takes its turn among the hashes.
+    """
     try:
-        validate_password(unicodedata.normalize("NFKC", password), user)  # type: ignore[arg-type]  # as it is hashed
+        gate().run(validate_password, unicodedata.normalize("NFKC", password), user)  # as it is hashed
     except ValidationError as refusal:
         faults = [(field, fault.code or "invalid", " ".join(fault.messages)) for fault in refusal.error_list]
         raise InvalidInput.of(faults) from refusal  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import transaction
 
-from accounts import audit, credentials, hashers, password_policy, throttling, tokens
+from accounts import audit, credentials, throttling, tokens
 from accounts.addresses import canonical_email
 from accounts.models import Session, User
 from accounts.signals import password_reset_requested
@@ -28,8 +28,7 @@ def reset(secret: str, new_password: str) -> User:
     with throttling.token_try():
         token = tokens.find(secret, Purpose.PASSWORD_RESET)
         user = token.user
-        password_policy.check(new_password, user, field="new_password")
-        encoded = hashers.make(new_password)
+        encoded = credentials.new_hash(new_password, user, field="new_password")
         with transaction.atomic():
             tokens.consume(token)
             _confirm_address(user)
@@ -44,8 +43,7 @@ def change(user: User, current_password: str, new_password: str, *, keep: Sessio
     Raises InvalidInput, Throttled, Overloaded.
     """
     credentials.confirm(user, current_password)
-    password_policy.check(new_password, user, field="new_password")
-    encoded = hashers.make(new_password)
+    encoded = credentials.new_hash(new_password, user, field="new_password", actor=user)
     with transaction.atomic():
         credentials.hold(user)
         audit.record("password:changed", user, actor=user)

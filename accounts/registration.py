@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from accounts import audit, hashers, password_policy, roles, throttling, tokens
+from accounts import audit, credentials, roles, throttling, tokens
 from accounts.addresses import canonical_email
 from accounts.errors import AddressTaken, InvalidToken, RegistrationClosed
 from accounts.models import Role, User
@@ -18,11 +18,9 @@ def register(email: str, password: str, *, full_name: str = "", locale: str = ""
     """
     if not settings.REGISTRATION_OPEN:
         raise RegistrationClosed
-    hashers.require_place()
     user = User(email=email, full_name=full_name, locale=locale)
-    password_policy.check(password, user, field="password")
-    with throttling.counted([throttling.client_try("register", settings.RATE_REGISTER)]):
-        user.password = hashers.make(password)
+    tries = [throttling.client_try("register", settings.RATE_REGISTER)]
+    user.password = credentials.new_hash(password, user, field="password", tries=tries)
     is_new = _create(user)
     if settings.EMAIL_VERIFICATION == "required":
         return None

@@ -50,11 +50,12 @@ def take(tries: Iterable[Try]) -> None:
 
     A try that is refused costs nothing, so it counts nowhere: who is stopped at one account still has the others.
     """
-    if not settings.RATE_LIMITS:
-        return
     ordered = sorted(tries, key=lambda one: one.key)  # so that no two wait for each other's rows
+    if not settings.RATE_LIMITS or not ordered:
+        return
     with transaction.atomic():
-        full = next((one for one in ordered if not _count(one)), None)
+        counted = _count(ordered)
+        full = next((one for one in ordered if one.key not in counted), None)
         transaction.set_rollback(full is not None)
     if full:
         quotas.withdraw(one.scope for one in ordered)
@@ -112,6 +113,20 @@ def user_try(user: User, scope: str, rate: Rate) -> Try:
     return Try(scope, str(user.pk), rate, user_id=user.pk)
 
 
+def password_try(user: User, actor: User | None) -> list[Try]:
+    """What a new password of the user counts against: its client or, where one is signed in, its actor.
+
+    An actor who creates others may do so ten times as often. A command counts nowhere.
+    """
+    rate = settings.RATE_PASSWORD
+    if origin.current.get() == origin.NOWHERE:
+        return []
+    if actor is None:
+        return [client_try("password", rate)]
+    more = rate if actor == user else rate._replace(limit=10 * rate.limit)
+    return [user_try(actor, "password", more)]
+
+
 def may_mail(email: str, kind: str, *, is_wanted: bool = True) -> bool:
     """Whether a mailbox may be sent one more mail of a kind that anybody can ask for; counts it.
 
@@ -124,7 +139,7 @@ def may_mail(email: str, kind: str, *, is_wanted: bool = True) -> bool:
     apart = "" if is_wanted else "unwanted "
     mailbox, tag = _mailbox(email)
     first = Try(f"mail-{kind}", f"{apart}{mailbox}{tag and '+'}", Once(settings.RATE_MAIL.period), is_told=False)
-    is_first = _count(first)
+    is_first = first.key in _count([first])
     return is_allowed(_mailbox_try("mail", email, apart)) or is_first
 
 
@@ -168,33 +183,44 @@ def prune() -> int:
 
 _COUNT = """
 INSERT INTO accounts_ratebucket (key, subject, hits, resets_at, noted)
-VALUES (%(key)s, %(subject)s, 1, %(resets_at)s, false)
+VALUES {rows}
 ON CONFLICT (key) DO UPDATE SET
-    hits = CASE WHEN accounts_ratebucket.resets_at <= %(now)s THEN 1 ELSE accounts_ratebucket.hits + 1 END,
-    noted = accounts_ratebucket.noted AND accounts_ratebucket.resets_at > %(now)s,
-    resets_at = CASE WHEN accounts_ratebucket.resets_at <= %(now)s THEN excluded.resets_at
+    hits = CASE WHEN accounts_ratebucket.resets_at <= %s THEN 1 ELSE accounts_ratebucket.hits + 1 END,
+    noted = accounts_ratebucket.noted AND accounts_ratebucket.resets_at > %s,
+    resets_at = CASE WHEN accounts_ratebucket.resets_at <= %s THEN excluded.resets_at
                      ELSE accounts_ratebucket.resets_at END
-WHERE accounts_ratebucket.resets_at <= %(now)s OR accounts_ratebucket.hits < %(limit)s
-RETURNING hits, resets_at
+WHERE accounts_ratebucket.resets_at <= %s
+    OR accounts_ratebucket.hits < CASE accounts_ratebucket.key {limits} END
+RETURNING key, hits, resets_at
 """
 
 
-def _count(one: Try) -> bool:
-    """One statement decides, so that no two processes can both be the last within the limit."""
+def _count(tries: list[Try]) -> set[str]:
+    """The keys of the tries that were within their limits and are counted now; the others are not.
+
+    One statement decides, so that no two processes can both be the last within a limit.
+    """
     now = _now()
-    values: dict[str, str | int] = {
-        "key": one.key,
-        "subject": _hmac("subject", one.subject) if one.subject else "",
-        "now": now,
-        "resets_at": now + round(one.rate.period.total_seconds() * 1000),
-        "limit": one.rate.limit,
-    }
+    rows: list[str | int] = []
+    limits: list[str | int] = []
+    for one in tries:
+        rows += [one.key, _hmac("subject", one.subject) if one.subject else "", now + _milliseconds(one)]
+        limits += [one.key, one.rate.limit]
+    sql = _COUNT.format(
+        rows=", ".join(["(%s, %s, 1, %s, false)"] * len(tries)), limits=" ".join(["WHEN %s THEN %s"] * len(tries))
+    )
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, values)
-        row = cursor.fetchone()
-    if row and one.is_told:
-        quotas.note(one.scope, Quota(one.rate, one.rate.limit - row[0], timedelta(milliseconds=row[1] - now)))
-    return row is not None
+        cursor.execute(sql, [*rows, now, now, now, now, *limits])
+        counted = {key: (hits, resets_at) for key, hits, resets_at in cursor.fetchall()}
+    for one in tries:
+        if one.is_told and one.key in counted:
+            hits, resets_at = counted[one.key]
+            quotas.note(one.scope, Quota(one.rate, one.rate.limit - hits, timedelta(milliseconds=resets_at - now)))
+    return set(counted)
+
+
+def _milliseconds(one: Try) -> int:
+    return round(one.rate.period.total_seconds() * 1000)
 
 
 def _refuse(full: Try) -> NoReturn:

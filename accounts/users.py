@@ -19,7 +19,6 @@ from accounts import (
     credentials,
     hashers,
     invitations,
-    password_policy,
     roles,
     sessions,
     suspension,
@@ -45,9 +44,10 @@ def create(email: str, *, actor: User | None, password: str | None = None, **fie
     role = fields.pop("role", None) or Role.objects.get(name=roles.USER)
     user = User(email=email, role=role, **fields)
     _check_assignment(role, actor=actor)
-    if password is not None:
-        password_policy.check(password, user, field="password")
-    user.password = make_password(None) if password is None else hashers.make(password)
+    if password is None:
+        user.password = make_password(None)
+    else:
+        user.password = credentials.new_hash(password, user, field="password", actor=actor)
     with _unique_address():
         authority.check(actor)
         user.role = _current(role)
@@ -168,12 +168,10 @@ def ensure_first_admin(email: str, password: str = "") -> str | None:
         return None
     made_up = None if password else secrets.token_urlsafe(12)
     user = User.objects.with_address(email) or User(email=email)
-    if password:
-        password_policy.check(password, user, field="password")
     user.role = Role.objects.get(name=roles.ADMIN)
     user.is_active = user.email_verified = True
     user.suspended_until, user.suspension_reason = None, ""
-    user.password = hashers.make(password or made_up or "")
+    user.password = hashers.make(made_up) if made_up else credentials.new_hash(password, user, field="password")
     with transaction.atomic():
         user.save()
         audit.record("user:created", user, actor=None, role=roles.ADMIN)

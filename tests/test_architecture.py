@@ -47,6 +47,7 @@ accounts
     models
     hashers  foreign_hashers  password_policy
     hashing_gate
+    hashing_places
     metadata  names  search  spreadsheets
     errors  roles  signals  addresses  origin  quotas  pruning  batches  private_files
 celery_app

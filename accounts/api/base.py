@@ -2,12 +2,17 @@
 
 from typing import Any
 
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from accounts import hashers
+from accounts.api import errors
 from accounts.api.parsers import take_in
+from accounts.errors import Overloaded
 from accounts.models import Session, User
 
 
@@ -30,6 +35,18 @@ class OpenView(ApiView):
 
     authentication_classes = ()
     permission_classes = ()
+
+
+class HashingView(OpenView):
+    """One that hashes a password: refuses a flood before anything is read, so that it takes little from the others."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method == "POST":
+            try:
+                hashers.require_room()
+            except Overloaded as error:
+                return errors.refusal(error)
+        return super().dispatch(request, *args, **kwargs)
 
 
 class SignedIn(Request):

@@ -3,21 +3,18 @@
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import access_tokens, hashers, login, sessions
+from accounts import access_tokens, login, sessions
 from accounts.access_tokens import SessionJWTAuthentication
-from accounts.api import errors
-from accounts.api.base import ApiView, OpenView, SignedIn, read
+from accounts.api.base import ApiView, HashingView, OpenView, SignedIn, read
 from accounts.api.fields import PasswordField, TextField, TokenField
 from accounts.api.outputs import SignInSerializer, TokensSerializer, UserSerializer
 from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
-from accounts.errors import NotAuthenticated, Overloaded
+from accounts.errors import NotAuthenticated
 
 TOKENS_EXAMPLE = {"access": "eyJhbGciOiJFUzI1NiIs…", "refresh": "AQGTiPF8…", "token_type": "Bearer", "expires_in": 900}
 
@@ -27,15 +24,7 @@ class LoginInput(serializers.Serializer[Any]):
     password = PasswordField(max_length=1024)
 
 
-class LoginView(OpenView):
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Refuses a flood before anything is read, so that it takes little from those who are let in."""
-        try:
-            hashers.require_place()
-        except Overloaded as error:
-            return errors.refusal(error)
-        return super().dispatch(request, *args, **kwargs)
-
+class LoginView(HashingView):
     @operation(
         "Log in",
         request=LoginInput,

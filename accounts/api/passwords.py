@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import passwords
-from accounts.api.base import ApiView, OpenView, SignedIn, read
+from accounts.api.base import ApiView, HashingView, OpenView, SignedIn, read
 from accounts.api.fields import NewPasswordField, PasswordField, TokenField
 from accounts.api.outputs import DetailSerializer
 from accounts.api.registration import AddressInput, a_mail_may_be_on_its_way
@@ -33,7 +33,7 @@ class ConfirmResetInput(serializers.Serializer[Any]):
     new_password = NewPasswordField()
 
 
-class ConfirmResetView(OpenView):
+class ConfirmResetView(HashingView):
     @operation(
         "Set a password with a reset link",
         description="Every session of the user ends. A refused password does not use the token up.",

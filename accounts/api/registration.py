@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import invitations, registration
-from accounts.api.base import OpenView, read
+from accounts.api.base import HashingView, OpenView, read
 from accounts.api.fields import AddressField, FullNameField, LocaleField, NewPasswordField, TokenField
 from accounts.api.outputs import DetailSerializer, UserSerializer
 from accounts.api.schema import USER_EXAMPLE, operation
@@ -21,7 +21,7 @@ class RegisterInput(serializers.Serializer[Any]):
     locale = LocaleField()
 
 
-class RegisterView(OpenView):
+class RegisterView(HashingView):
     @operation(
         "Register",
         description="With `EMAIL_VERIFICATION=required` the answer is 202, the same for a known address.",
@@ -79,7 +79,7 @@ class AcceptInvitationInput(serializers.Serializer[Any]):
     full_name = FullNameField()
 
 
-class AcceptInvitationView(OpenView):
+class AcceptInvitationView(HashingView):
     @operation(
         "Accept an invitation",
         request=AcceptInvitationInput,

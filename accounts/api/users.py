@@ -65,7 +65,7 @@ class UserViewSet(OfPeople):
         description="Without a password the user is invited by mail to choose one.",
         request=UserInput,
         success=(201, UserSerializer),
-        refusals=[*SIGNED_IN, "permission_denied", "overloaded"],
+        refusals=[*SIGNED_IN, "permission_denied", "throttled", "overloaded"],
         example=CHANGES_EXAMPLE,
         answer=USER_EXAMPLE,
     )

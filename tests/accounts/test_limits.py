@@ -182,7 +182,7 @@ def test_what_the_service_is_too_busy_for_counts_nowhere(
 ) -> None:
     """Also when the last place went to somebody else after the first look."""
     if not is_told_at_once:
-        monkeypatch.setattr(hashers, "require_place", lambda: None)
+        monkeypatch.setattr(hashers, "require_room", lambda: None)
     register = {"email": "new@example.com", "password": OTHER_PASSWORD}
     for _number in range(3):
         refused(log_in(stranger, password=PASSWORD), 503, "overloaded")

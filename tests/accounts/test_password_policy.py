@@ -5,9 +5,12 @@ import string
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import pytest
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.utils import translation
 from pytest_django import Settings
 
@@ -112,6 +115,12 @@ def steps_of(work: Callable[[], object]) -> int:
     return steps
 
 
+def judge(password: str, user: User) -> None:
+    """On this thread, which counts, and not on one of the gate."""
+    with suppress(ValidationError):
+        validate_password(password, user)
+
+
 LOOK_ALIKES = "4@8({[<3691!|70$5+%2"  # each stands for a letter or two in zxcvbn's eyes
 
 
@@ -134,7 +143,7 @@ def test_no_text_takes_much_to_judge(laborious: str) -> None:
     words = " ".join("a" * length for length in range(1, 16))  # found everywhere in it
     for name in (laborious, words):
         user = User(email=f"{'a' * 40}@example.com", full_name=name)
-        assert steps_of(partial(fault, laborious, user)) < MOST_STEPS
+        assert 0 < steps_of(partial(judge, laborious, user)) < MOST_STEPS
 
 
 @pytest.mark.parametrize(

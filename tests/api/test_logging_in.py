@@ -224,6 +224,29 @@ def test_who_is_guessed_at_from_everywhere_still_gets_in_from_where_they_did_bef
     assert from_("192.0.2.1", email="ana@example.com", password=PASSWORD).status_code == 200
 
 
+def test_right_passwords_are_limited_for_each_account_from_anywhere(ana: User, bruno: User, limited: Settings) -> None:
+    limited.RATE_LOGIN_SUCCESS = rate("3/5m")
+    assert from_("192.0.2.9", email="ana@example.com", password=WRONG).status_code == 401
+    statuses = [from_(f"192.0.2.{n}", email="ana@example.com", password=PASSWORD).status_code for n in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+    assert from_("192.0.2.1", email="bruno@example.com", password=PASSWORD).status_code == 200
+    assert Session.objects.filter(user=ana).count() == 3
+
+
+def test_right_passwords_of_an_unconfirmed_account_are_limited_too(ana: User, limited: Settings) -> None:
+    limited.RATE_LOGIN_SUCCESS, limited.EMAIL_VERIFICATION = rate("2/5m"), "required"
+    User.objects.update(email_verified=False)
+    statuses = [from_(f"192.0.2.{n}", email="ana@example.com", password=PASSWORD).status_code for n in range(4)]
+    assert statuses == [403, 403, 429, 429]
+
+
+def test_confirming_with_the_right_password_counts_like_a_login(ana: User, limited: Settings, client_of: Any) -> None:
+    limited.RATE_LOGIN_SUCCESS = rate("2/5m")
+    body = {"current_password": PASSWORD, "new_password": "1"}
+    answers = [client_of(ana).post(f"{API}auth/password/change/", body, "json") for _number in range(3)]
+    assert [answer.status_code for answer in answers] == [400, 400, 429]
+
+
 def test_limits_can_be_left_to_a_gateway(stranger: APIClient, ana: User, limited: Settings) -> None:
     limited.RATE_LIMITS = False
     assert {log_in(stranger, password=WRONG).status_code for _number in range(6)} == {401}

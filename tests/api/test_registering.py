@@ -8,7 +8,7 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from accounts import hashers
+from accounts import hashers, password_policy
 from accounts.errors import Overloaded
 from accounts.models import AuditEvent, User
 from notifications.models import OutboxMail
@@ -190,6 +190,23 @@ def test_so_many_registrations_come_from_one_client(stranger: APIClient, db: Non
         f"{API}auth/register/", {"email": "c@example.com", "password": PASSWORD}, "json", REMOTE_ADDR="192.0.2.1"
     )
     assert elsewhere.status_code == 201
+
+
+def test_a_registration_counts_before_its_password_is_judged(
+    stranger: APIClient, db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rejected password leaves the registrations, but not the attempts."""
+    settings.RATE_LIMITS, settings.RATE_REGISTER, settings.RATE_PASSWORD = True, rate("1/1h"), rate("3/1h")
+    judged: list[str] = []
+    monkeypatch.setattr(password_policy, "validate_password", lambda password, _user: judged.append(password))
+    assert register(stranger, "a@example.com").status_code == 201
+    refused(register(stranger, "b@example.com"), 429, "throttled")
+    assert judged == [PASSWORD]
+    monkeypatch.undo()
+    for _number in range(2):
+        settings.RATE_REGISTER = rate("2/1h")
+        refused(register(stranger, "b@example.com", password="password"), 400, "validation_error")
+    refused(register(stranger, "b@example.com"), 429, "throttled")
 
 
 def test_nobody_registers_while_too_many_passwords_wait(

@@ -31,7 +31,10 @@ MANAGER = ["sessions.revoke", "sessions.view", "users.add", "users.change", "use
 
 SERVE = ["manage.py", "serve"]
 GUNICORN = ["-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi"]
-LIMITS_OF_AN_IP = ("RATE_LOGIN_IP", "RATE_LOGIN_ACCOUNT", "RATE_REGISTER", "RATE_MAIL_IP", "RATE_TOKEN")
+LIMITS_OF_AN_IP = (
+    *("RATE_LOGIN_IP", "RATE_LOGIN_ACCOUNT", "RATE_LOGIN_SUCCESS"),
+    *("RATE_REGISTER", "RATE_PASSWORD", "RATE_MAIL_IP", "RATE_TOKEN"),
+)
 
 
 class Service:
@@ -135,6 +138,7 @@ def started(command: Sequence[str], data_dir: Path, office: PostOffice, **enviro
         "WEB_THREADS": "5",  # each may hold a connection, and all services together no more than PostgreSQL has
         "BCRYPT_ROUNDS": "4",
         **dict.fromkeys(LIMITS_OF_AN_IP, "1000000/1h"),
+        "LOGIN_QUEUE": "200",  # of which one network, as which all tests come, gets a third
         **environment,
     }
     with log.open("wb") as output:
