@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, credentials, sessions, throttling, tokens
+from accounts import audit, credentials, known_networks, sessions, throttling, tokens
 from accounts.errors import InvalidInput, InvalidToken
 from accounts.models import Session, User
 from accounts.signals import email_change_requested, email_changed
@@ -42,6 +42,7 @@ def confirm(secret: str) -> User:
         try:
             with transaction.atomic():
                 tokens.consume(token)
+                known_networks.remember(token.user)
                 _move(token.user, token.email)
         except IntegrityError as fault:
             if not User.is_address_taken(fault):

@@ -1,6 +1,7 @@
 """Proving to be somebody with a password, and replacing it: what the use cases around passwords have in common."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 from uuid import UUID
 
@@ -8,13 +9,16 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, hashers, origin, password_policy, sessions, suspension, throttling, tokens
+from accounts import audit, hashers, known_networks, origin, password_policy, sessions, suspension, throttling, tokens
 from accounts.addresses import canonical_email
 from accounts.errors import AccountError, EmailNotVerified, InvalidCredentials, InvalidInput
 from accounts.models import Session, User
-from accounts.signals import password_changed
+from accounts.signals import login_blocked, password_changed
 from accounts.throttling import Try
 
+_LINK_WAS_MAILED = _(
+    "Too many failed logins. If there is an account with this address, we have emailed it a link with which to get in."
+)
 NOBODY = UUID(int=0)  # stands in for an unknown user, so that the same is asked for all
 
 
@@ -112,7 +116,7 @@ def _is_proved(email: str, user: User | None, password: str) -> bool:
     A right password leaves its mark on the limit of successes, a wrong one on the limits of failures: each attempt
     counts against all of them while it is hashed. Raises Overloaded, Throttled.
     """
-    is_known = sessions.has_got_in_from(user.pk if user else NOBODY, origin.current.get().ip)
+    is_known = known_networks.is_known(user.pk if user else NOBODY)
     success, first, *failures = _tries(email, user, is_known)
     with hashers.place(is_known=is_known):
         throttling.take([success, first, *failures])
@@ -139,9 +143,31 @@ def _tries(email: str, user: User | None, is_known: bool) -> list[Try]:
         Try("login", f"{account} {client}", settings.RATE_LOGIN, account, user_id),
         Try("login-ip", client, settings.RATE_LOGIN_IP),
     ]
-    if not is_known:
-        tries.append(Try("login-account", account, settings.RATE_LOGIN_ACCOUNT, account, user_id, is_told=False))
-    return tries
+    return tries if is_known else [*tries, _try_of_strangers(account, user)]
+
+
+def _try_of_strangers(account: str, user: User | None) -> Try:
+    """A failure at a network that the account is not known from.
+
+    The first refusal of a window owes the owner an email with a reset link. Using a mailed link makes the network
+    known, so the owner always has a way in. An unknown address costs the same work, and its client is told the same.
+    """
+
+    def offer_link() -> None:
+        with suppress(ValueError):  # what was tried is no email address
+            if throttling.may_mail(account, "login-blocked", is_wanted=user is not None):
+                login_blocked.send(sender=User, email=user.email if user else account)
+
+    return Try(
+        "login-account",
+        account,
+        settings.RATE_LOGIN_ACCOUNT,
+        account,
+        user.pk if user else None,
+        is_told=False,
+        refusal=_LINK_WAS_MAILED,
+        when_full=offer_link,
+    )
 
 
 def _account(email: str) -> str:

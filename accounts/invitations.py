@@ -10,7 +10,7 @@ from django.db.models.enums import TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, authority, credentials, throttling, tokens
+from accounts import audit, authority, credentials, known_networks, throttling, tokens
 from accounts.errors import Conflict
 from accounts.models import OneTimeToken, User
 from accounts.signals import invitation_revoked, user_invited
@@ -75,6 +75,7 @@ def accept(secret: str, password: str, *, full_name: str | None = None) -> User:
             user.email_verified = True
             user.save(update_fields=["full_name", "email_verified"] if full_name else ["email_verified"])
             audit.record("user:invitation_accepted", user, actor=user)
+            known_networks.remember(user)
             credentials.replace_password(user, encoded, actor=user)
     return user
 

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import transaction
 
-from accounts import audit, credentials, throttling, tokens
+from accounts import audit, credentials, known_networks, throttling, tokens
 from accounts.addresses import canonical_email
 from accounts.models import Session, User
 from accounts.signals import password_reset_requested
@@ -32,6 +32,7 @@ def reset(secret: str, new_password: str) -> User:
         with transaction.atomic():
             tokens.consume(token)
             _confirm_address(user)
+            known_networks.remember(user)
             audit.record("password:reset", user, actor=user)
             credentials.replace_password(user, encoded, actor=user)
     return user

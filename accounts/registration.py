@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from accounts import audit, credentials, roles, throttling, tokens
+from accounts import audit, credentials, known_networks, roles, throttling, tokens
 from accounts.addresses import canonical_email
 from accounts.errors import AddressTaken, InvalidToken, RegistrationClosed
 from accounts.models import Role, User
@@ -74,6 +74,7 @@ def verify_email(secret: str) -> User:
             user.email_verified = True
             user.save(update_fields=["email_verified"])
             audit.record("email:verified", user, actor=user)
+            known_networks.remember(user)
         elif not user.email_verified:
             raise InvalidToken
     return user

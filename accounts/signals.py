@@ -17,6 +17,10 @@ email_verification_requested = Signal()
 #: Somebody forgot a password; nobody looked whether the address is known. Arguments: email.
 password_reset_requested = Signal()
 
+#: Logins from networks that an account is not known from are refused, as too many failed; nobody looked whether the
+#: address is known. Once in a window. Arguments: email.
+login_blocked = Signal()
+
 #: A password was set by its user, by a reset or by a change. Arguments: user.
 password_changed = Signal()
 

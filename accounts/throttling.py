@@ -1,10 +1,10 @@
 """How often may this be tried: counters in the database, exact over all processes, of windows that start at a try."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import UUID
 
 from django.conf import settings
@@ -18,6 +18,9 @@ from accounts.errors import AccountError, InvalidToken, Overloaded, Throttled
 from accounts.models import RateBucket, User
 from accounts.quotas import Quota, Rate
 
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
 
 class Once(NamedTuple):
     """The rate of what may be once within a period."""
@@ -30,7 +33,8 @@ class Try(NamedTuple):
     """What is counted: a value within the scope of a limit.
 
     `subject` is the account it is about, if it is about one, and `user_id` whose that is. `is_told` says whether the
-    client may know how much is left; who is refused learns of it anyway.
+    client may know how much is left; who is refused learns of it anyway. `refusal` is what a refused client is told,
+    and `when_full` is called at the first refusal of a window, in the transaction that notes it.
     """
 
     scope: str
@@ -39,6 +43,8 @@ class Try(NamedTuple):
     subject: str = ""
     user_id: UUID | None = None
     is_told: bool = True
+    refusal: "_StrOrPromise | None" = None
+    when_full: Callable[[], None] | None = None
 
     @property
     def key(self) -> str:
@@ -88,6 +94,11 @@ def give_back(tries: Iterable[Try]) -> None:
     for one in tries if settings.RATE_LIMITS else ():
         RateBucket.objects.filter(key=one.key, hits__gt=0).update(hits=F("hits") - 1)
         quotas.correct(one.scope, lambda quota: quota._replace(remaining=quota.remaining + 1))
+
+
+def was_counted(one: Try) -> bool:
+    """Whether it was counted in a window that is not over. Counts nothing."""
+    return RateBucket.objects.filter(key=one.key, hits__gt=0, resets_at__gt=_now()).exists()
 
 
 def forget(one: Try) -> None:
@@ -229,7 +240,7 @@ def _refuse(full: Try) -> NoReturn:
     if not bucket.noted:
         _write_down(full)
     quotas.note(full.scope, Quota(full.rate, 0, wait))
-    raise Throttled(retry_after=wait)
+    raise Throttled(full.refusal, retry_after=wait)
 
 
 @transaction.atomic
@@ -237,6 +248,8 @@ def _write_down(full: Try) -> None:
     """Only the first refusal of a window: a flood must not fill the disk."""
     if RateBucket.objects.filter(key=full.key, noted=False).update(noted=True):
         audit.record("limit:reached", full.user_id, actor=None, scope=full.scope)
+        if full.when_full:
+            full.when_full()
 
 
 def _hmac(scope: str, value: str) -> str:

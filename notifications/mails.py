@@ -90,6 +90,7 @@ KINDS = {
     "welcome": Kind(_("Welcome"), Purpose.VERIFY_EMAIL, "/verify-email", samples=({}, {"is_confirmed": True})),
     "verify_email": Kind(_("Confirm the address"), Purpose.VERIFY_EMAIL, "/verify-email", _confirmed),
     "password_reset": Kind(_("Reset the password"), Purpose.PASSWORD_RESET, "/reset-password", _uninvited),
+    "login_blocked": Kind(_("Logins blocked"), Purpose.PASSWORD_RESET, "/reset-password", _uninvited),
     "password_changed": Kind(_("Password changed"), objection=_nothing, is_notice=True),
     "email_change": Kind(_("Confirm the new address"), Purpose.EMAIL_CHANGE, "/change-email", _theirs),
     "email_changed": Kind(

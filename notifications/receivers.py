@@ -52,6 +52,7 @@ MAILS: list[tuple[Signal, Callable[..., list[Owed]]]] = [
     (signals.registration_repeated, lambda email: [Owed("already_registered", email)]),
     (signals.email_verification_requested, lambda email: [Owed("verify_email", email)]),
     (signals.password_reset_requested, lambda email: [Owed("password_reset", email)]),
+    (signals.login_blocked, lambda email: [Owed("login_blocked", email)]),
     (signals.password_changed, lambda user: [Owed("password_changed", user.email, user)]),
     (signals.email_change_requested, _change_requested),
     (

@@ -40,7 +40,7 @@ accounts
     filters
     invitations  rarity
     credentials  access_tokens
-    suspension
+    suspension  known_networks
     sessions  throttling  forms
     tokens  audit  keys  authority
     audit_chain

@@ -51,6 +51,7 @@ def test_the_kinds_are_those_that_users_can_count_on() -> None:
         "welcome",
         "verify_email",
         "password_reset",
+        "login_blocked",
         "password_changed",
         "email_change",
         "email_changed",
