@@ -18,6 +18,7 @@ RETENTION = timedelta(days=365)
 
 KINDS = {
     "user:registered": _("Registered"),
+    "user:registration_repeated": _("Registered again before the address was confirmed; the password was removed"),
     "user:created": _("Created by an administrator"),
     "user:invited": _("Invited"),
     "user:invitation_accepted": _("Accepted an invitation"),

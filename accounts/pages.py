@@ -173,7 +173,10 @@ class LinkPage(FormPage):
             user = self.use(self.secret, **data)
         except InvalidToken as refusal:  # somebody was faster
             return self._refuse(refusal)
-        return self._tell(user.email, home=settings.FRONTEND_URL, admin=reverse("admin:index") if user.is_staff else "")
+        return self._tell(user.email, **self._ways_on(user))
+
+    def _ways_on(self, user: User) -> dict[str, str]:
+        return {"home": settings.FRONTEND_URL, "admin": reverse("admin:index") if user.is_staff else ""}
 
     def _refuse(self, refusal: AccountError) -> HttpResponse:
         context = {"heading": refusal.title, "text": refusal.detail}
@@ -205,6 +208,13 @@ class VerifyEmail(LinkPage):
     done = _("Thank you. You can go on at %(site)s.")
     way_out = _("If your address is confirmed already, you need not do anything.")
     ask_again = "resend-verification"
+
+    def _ways_on(self, user: User) -> dict[str, str]:
+        """An account without a password leads to where its owner gets one, before anything else."""
+        if user.has_usable_password() or user.is_uninvited:
+            return super()._ways_on(user)
+        hint = str(_("Your account has no password yet. We send you a link to choose one."))
+        return {"hint": hint, "choose": reverse(ResetPassword.ask_again)}
 
 
 class ChangeEmail(LinkPage):

@@ -11,6 +11,13 @@ user_registered = Signal()
 #: Somebody registered an address that has an account already. Arguments: email.
 registration_repeated = Signal()
 
+#: An address was registered again that nobody has confirmed: the account has no password any more, and its older links
+#: ended. Arguments: user.
+registration_withdrawn = Signal()
+
+#: An address was confirmed for the first time. Arguments: user.
+email_verified = Signal()
+
 #: Somebody wants a new confirmation link; nobody looked whether the address is known. Arguments: email.
 email_verification_requested = Signal()
 

@@ -21,6 +21,7 @@ __all__ = [
     "Purpose",
     "Superseded",
     "consume",
+    "end",
     "end_all",
     "find",
     "find_also_used",
@@ -103,6 +104,11 @@ def consume(token: OneTimeToken) -> None:
     if not unused.update(used_at=now):
         raise InvalidToken
     _end(OneTimeToken.objects.filter(user=token.user_id, purpose=token.purpose).exclude(pk=token.pk))
+
+
+def end(user: User, purpose: Purpose) -> None:
+    """Ends every token of the user for this purpose."""
+    _end(OneTimeToken.objects.filter(user=user, purpose=purpose))
 
 
 def end_all(user: User) -> None:

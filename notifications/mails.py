@@ -88,7 +88,13 @@ class Content:
 
 KINDS = {
     "welcome": Kind(_("Welcome"), Purpose.VERIFY_EMAIL, "/verify-email", samples=({}, {"is_confirmed": True})),
-    "verify_email": Kind(_("Confirm the address"), Purpose.VERIFY_EMAIL, "/verify-email", _confirmed),
+    "verify_email": Kind(
+        _("Confirm the address"),
+        Purpose.VERIFY_EMAIL,
+        "/verify-email",
+        _confirmed,
+        samples=({}, {"needs_password": True}),
+    ),
     "password_reset": Kind(_("Reset the password"), Purpose.PASSWORD_RESET, "/reset-password", _uninvited),
     "login_blocked": Kind(_("Logins blocked"), Purpose.PASSWORD_RESET, "/reset-password", _uninvited),
     "password_changed": Kind(_("Password changed"), objection=_nothing, is_notice=True),
@@ -114,7 +120,7 @@ WITH_LINK = [name for name, kind in KINDS.items() if kind.purpose]
 def compose(mail: OutboxMail) -> Content:
     """What the mail says now, in its reader's language, with a fresh secret where it has a link. Raises NotWanted."""
     user = _reader(mail)
-    data = mail.data | {"is_confirmed": user.email_verified}
+    data = mail.data | _state(user)
     secret = _mint(mail, user) if _has_link(mail.kind, data) else ""
     if owner := _owner(mail):  # the secret goes nowhere: the user's export holds a token for a free address, too
         return _to_owner(mail, owner)
@@ -131,7 +137,7 @@ def preview(mail: OutboxMail) -> Content | None:
     if owner := _owner(mail):
         return _to_owner(mail, owner)
     user = mail.user or User.objects.with_address(mail.email)
-    data = mail.data | {"is_confirmed": user is not None and user.email_verified}
+    data = mail.data | (_state(user) if user else {})
     language = (user and user.locale) or mail.language
     secret = BLANK if _has_link(mail.kind, data) else ""
     return _content(mail.kind, language, _address(mail, user), secret, data)
@@ -168,6 +174,11 @@ def _context(name: str, email: str, secret: str, data: dict[str, Any]) -> dict[s
         "lifetime": _lifetime(kind.purpose) if kind.purpose else "",
         "at": _moment(data["at"]) if "at" in data else "",
     }
+
+
+def _state(user: User) -> dict[str, Any]:
+    """What texts say about the account of their reader."""
+    return {"is_confirmed": user.email_verified, "needs_password": not user.has_usable_password()}
 
 
 def _owner(mail: OutboxMail) -> User | None:

@@ -72,6 +72,8 @@ def connect() -> None:
         (signals.email_changed, _end_links),
         (signals.email_changed, _keep_in_mind),
         (signals.user_suspended, _end_links),
+        (signals.registration_withdrawn, _end_links),
+        (signals.email_verified, _end_moves),
         (signals.invitation_revoked, _end_links),
         (signals.user_deleted, _forget),
         (signals.personal_data_wanted, _tell),
@@ -115,6 +117,12 @@ def _end_links(sender: object, user: User, old_email: str = "", **_: Any) -> Non
     outbox.cancel(
         links, gettext_noop("A new password or address, a suspension or a revoked invitation ended its link.")
     )
+
+
+def _end_moves(sender: object, user: User, **_: Any) -> None:
+    """The owner confirmed the address: a link that somebody asked for before must not move the account away."""
+    moves = OutboxMail.objects.filter(user=user, kind="email_change")
+    outbox.cancel(moves, gettext_noop("The address was confirmed meanwhile."))
 
 
 def _keep_in_mind(sender: object, user: User, old_email: str, **_: Any) -> None:

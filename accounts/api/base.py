@@ -10,9 +10,10 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts import hashers
+from accounts.access_tokens import SessionJWTAuthentication
 from accounts.api import errors
 from accounts.api.parsers import take_in
-from accounts.errors import Overloaded
+from accounts.errors import Overloaded, TokenNotValid
 from accounts.models import Session, User
 
 
@@ -47,6 +48,15 @@ class HashingView(OpenView):
             except Overloaded as error:
                 return errors.refusal(error)
         return super().dispatch(request, *args, **kwargs)
+
+
+def session_of(request: Request) -> Session | None:
+    """The session of a request to an OpenView, if its Authorization header names one that is alive."""
+    try:
+        signed_in = SessionJWTAuthentication().authenticate(request)
+    except TokenNotValid:
+        return None
+    return signed_in[1] if signed_in else None
 
 
 class SignedIn(Request):

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import invitations, registration
-from accounts.api.base import HashingView, OpenView, read
+from accounts.api.base import HashingView, OpenView, read, session_of
 from accounts.api.fields import AddressField, FullNameField, LocaleField, NewPasswordField, TokenField
 from accounts.api.outputs import DetailSerializer, UserSerializer
 from accounts.api.schema import USER_EXAMPLE, operation
@@ -46,13 +46,14 @@ class TokenInput(serializers.Serializer[Any]):
 class VerifyEmailView(OpenView):
     @operation(
         "Confirm an address",
-        description="May be repeated while the token lives.",
+        description="May be repeated while the token lives. The first time ends every session of the user but the one "
+        "whose access token is sent along, if one is.",
         request=TokenInput,
         refusals=["invalid_token", "throttled"],
         example={"token": "the token of the mailed link"},
     )
     def post(self, request: Request) -> Response:
-        registration.verify_email(read(TokenInput, request)["token"])
+        registration.verify_email(read(TokenInput, request)["token"], keep=session_of(request))
         return Response(status=204)
 
 

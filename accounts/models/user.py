@@ -60,6 +60,11 @@ class User(AbstractBaseUser):
         null=True, editable=False, help_text="Revoked, or overtaken by what ends all links of a user."
     )
     email_verified = models.BooleanField(_("address confirmed"), default=False)
+    has_unproven_password = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="The password came with a registration, and nobody has confirmed the address since.",
+    )
     locale = models.CharField(
         _("language"), max_length=5, blank=True, default="", choices=[("en", "English"), ("es", "Español")]
     )
@@ -102,9 +107,13 @@ class User(AbstractBaseUser):
         return self.email
 
     def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
-        """Keeps the key of the address and the time of the change in step with whatever is saved."""
+        """Keeps in step with whatever is saved: the key of the address, the time of the change, and that a confirmed
+        address proves the password."""
+        self.has_unproven_password = self.has_unproven_password and not self.email_verified
         if update_fields is not None:
             update_fields = {*update_fields, "updated_at"}
+            if "email_verified" in update_fields:
+                update_fields |= {"has_unproven_password"}
             if {"email", "full_name"} & update_fields:
                 update_fields |= {"email_key", "search_text"}
         self.email_key = canonical_email(self.email)

@@ -247,8 +247,8 @@ def _update(user: User, fields: dict[str, Any], role_of: dict[str, Role]) -> Non
 
 def _replace_hash(user: User, encoded: str) -> None:
     """Nobody is mailed: their password became no other, it moved here from another system."""
-    user.password = encoded
-    user.save(update_fields=["password"])
+    user.password, user.has_unproven_password = encoded, False
+    user.save(update_fields=["password", "has_unproven_password"])
     tokens.end_all(user)
     sessions.revoke_all(user, actor=None)
     audit.record("password:changed", user, actor=None)

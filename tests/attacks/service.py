@@ -113,7 +113,7 @@ def register(service: Service, name: str = "ana", **fields: Any) -> Person:
 def verified(person: Person) -> Person:
     """The same person, who has followed the link of the welcome mail."""
     token = person.service.office.token_to(person.email, "verify-email")
-    person.service.must(204, "POST", "auth/email/verify/", token=token)
+    person.must(204, "POST", "auth/email/verify/", token=token)
     return person
 
 
