@@ -26,6 +26,7 @@ from prometheus_client import Gauge
 from accounts import origin
 from accounts.errors import Overloaded
 from accounts.hashing_places import Places, locked, opened
+from accounts.signals import hash_awaited
 
 NICENESS = 10
 LOOK_SECONDS = 0.002  # how often a process with waiting callers looks for a core; a hash takes a hundred times as long
@@ -171,7 +172,11 @@ class _Cores:
 
 
 def _lend_connection() -> None:
-    """A hash takes a while, in which another request may have this one's connection, if it is borrowed from a pool."""
+    """A hash takes a while, in which another request may have this one's connection, if it is borrowed from a pool.
+
+    The web server learns that this thread takes no time of the interpreter meanwhile.
+    """
+    hash_awaited.send(sender=None)
     if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
         connection.close()
 

@@ -37,10 +37,14 @@ def from_request(request: HttpRequest, request_id: str) -> Origin:
 
 def client_ip(request: HttpRequest) -> str | None:
     """The address of the client, believing as many X-Forwarded-For entries as there are trusted proxies."""
-    hops = [request.META.get("REMOTE_ADDR") or ""]
+    return believed_ip(request.META.get("REMOTE_ADDR") or "", request.headers.get("X-Forwarded-For", ""))
+
+
+def believed_ip(peer: str, forwarded: str) -> str | None:
+    """The client's address, given the connection's peer and the X-Forwarded-For header."""
+    hops = [peer]
     if settings.TRUSTED_PROXIES:
-        forwarded = request.headers.get("X-Forwarded-For", "").split(",")
-        hops = [hop.strip() for hop in forwarded if hop.strip()] + hops
+        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()] + hops
     believed = hops[-1 - settings.TRUSTED_PROXIES :]
     return _without_port(believed[0])
 

@@ -58,3 +58,6 @@ personal_data_wanted = Signal()
 
 #: About a second has passed. The relay says so, outside of any transaction, to whoever has something to do in time.
 time_passed = Signal()
+
+#: A request begins to wait for a password hash, outside any transaction. No arguments.
+hash_awaited = Signal()

@@ -19,8 +19,8 @@ usermanager
     management  urls  wsgi  gunicorn_config
     children  preparation  middleware  faults
     health  metrics  logs  supervisor  worker_ready  web_worker  api_docs
-    settings
-    environment  counts  database_settings
+    settings  client_shares  client_socket
+    environment  counts  database_settings  request_framing
     connection_urls
 notifications
     apps

@@ -1,13 +1,16 @@
-"""gunicorn's worker with threads, held to two promises of ours.
+"""gunicorn's worker with threads, in which a client that is slow takes no thread.
 
-What is not even HTTP is refused with a problem document, too, and a client that sends slowly gives its thread back.
+The main thread reads each request and gives it to a thread when it is whole, in turn between client networks, and waits
+for clients that were answered to hang up. What is not even HTTP is refused with a problem document, too.
 """
 
 import json
-import math
+import selectors
 import socket
+import threading
 import time
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -23,15 +26,21 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.gthread import ThreadWorker
 
-HEADER_SECONDS = 5.0  # from its first byte
-BODY_SECONDS = 10.0
-LINGER_SECONDS = 1.0  # for a client to take its answer and hang up
+from accounts.signals import hash_awaited
+from usermanager.client_shares import Arriving, Turns, client_network
+from usermanager.client_socket import READ_BYTES, ImpatientSocket
+
+LINGER_SECONDS = 1.0  # for a client to take the end of its answer and hang up
+RETRY_SECONDS = 2
+LOOK_SECONDS = 0.25  # between two looks for what is late
+MOST_LEAVING = 200
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 OURS = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)  # faults of the server, not of a client
 REFUSAL = (
     "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
     "Content-Length: {length}\r\nX-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\n"
-    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nCache-Control: no-store\r\n\r\n"
+    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nCache-Control: no-store\r\n{headers}\r\n"
 )
 
 
@@ -42,9 +51,20 @@ class Problem(NamedTuple):
     code: str
     title: str
     detail: str
+    headers: str = ""
 
 
 MALFORMED = Problem(HTTPStatus.BAD_REQUEST, "parse_error", "Malformed request", "This request cannot be understood.")
+LATE = Problem(
+    HTTPStatus.BAD_REQUEST, "parse_error", "Malformed request", "The request did not arrive whole, or not in time."
+)
+OVERLOADED = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "overloaded",
+    "Overloaded",
+    "Too many requests from your network are still open. Please try again in a moment.",
+    f"Retry-After: {RETRY_SECONDS}\r\n",
+)
 TOO_LONG: dict[type[ParseException], Problem] = {
     LimitRequestLine: Problem(
         HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -61,66 +81,159 @@ TOO_LONG: dict[type[ParseException], Problem] = {
 }
 
 
-class ImpatientSocket(socket.socket):
-    """One that is at its end for the reader when the deadline is over."""
-
-    deadline: float | None = None
-    is_late = False
-
-    def begin(self) -> None:
-        """Another request: its time begins when something of it is there."""
-        self.deadline, self.is_late = None, False
-
-    def recv(self, *arguments: Any) -> bytes:
-        if self.deadline is None:
-            self.deadline = time.monotonic() + HEADER_SECONDS
-        left = self.deadline - time.monotonic()
-        try:
-            if left > 0:
-                self.settimeout(left)
-                return super().recv(*arguments)
-        except TimeoutError:
-            pass
-        finally:
-            self.setblocking(True)
-        self.is_late = True
-        return b""
-
-    def linger(self) -> None:
-        """Hangs up in a way that loses nothing of the answer (RFC 9112, section 9.6).
-
-        gunicorn would wait for the client in the very thread that accepts all others; nothing is left to wait for then.
-        """
-        self.deadline = min(self.deadline or math.inf, time.monotonic() + LINGER_SECONDS)
-        with suppress(OSError):
-            self.shutdown(socket.SHUT_WR)
-            while self.recv(4096):
-                pass
-        self.deadline = 0.0
-
-
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """What gunicorn_config names."""
+    """What gunicorn_config names. Its main thread reads requests and hands the whole ones to threads."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.arriving = Arriving()
+        self.leaving: dict[Any, float] = {}  # connections that were answered, and when each is closed at the latest
+        self.turns = Turns(self.cfg.threads, settings.WEB_THREADS)
+        self.next_look = 0.0
+        self.in_thread = threading.local()
+
+    def init_process(self) -> None:
+        hash_awaited.connect(self._idles)
+        super().init_process()
 
     def enqueue_req(self, conn: Any) -> None:
+        """Called for a connection that is new, or that has something to read again."""
         if not isinstance(conn.sock, ImpatientSocket):
             conn.sock = ImpatientSocket(fileno=conn.sock.detach())
-        super().enqueue_req(conn)
+        conn.sock.begin(conn.parser.unreader.take_buffered() if conn.parser else b"")
+        conn.sock.setblocking(False)
+        conn.data_ready = True  # gunicorn's thread has nothing to wait for
+        conn.asks_for_body = False
+        self.arriving.add(conn, _peer(conn))
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
+        self._read(conn, conn.sock)
+        if (oldest := self.arriving.surplus(conn)) is not None:
+            self._refuse(oldest, OVERLOADED)
+
+    def _read(self, conn: Any, _sock: Any) -> None:
+        try:
+            is_open = conn.sock.take_in()
+        except OSError:
+            is_open = False
+            conn.sock.received.clear()
+        framing = conn.sock.framing
+        if framing.header_is_too_large:
+            self._refuse(conn, TOO_LONG[LimitRequestHeaders])
+        elif framing.is_whole() or (framing.received and not is_open):
+            self._run(conn)
+        elif not is_open:
+            self._drop(conn)
+        elif framing.awaits_continue and not conn.asks_for_body:
+            conn.asks_for_body = True
+            with suppress(OSError):
+                conn.sock.send(CONTINUE)
+
+    def _run(self, conn: Any) -> None:
+        """The request waits for its turn to get a thread."""
+        header = bytes(conn.sock.received[: conn.sock.framing.body_at or 0])
+        conn.network = client_network(_peer(conn), header)
+        conn.has_idled = False
+        if not self.turns.add(conn, conn.network):
+            self._refuse(conn, OVERLOADED)
+            return
+        self._forget(conn)
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        while (conn := self.turns.next()) is not None:
+            super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> Any:
         """Runs in a thread, once for each request."""
-        conn.sock.begin()
+        self.in_thread.conn = conn
         goes_on = super().handle(conn)
-        if conn.sock.is_late:  # the rest of this request must not pass for another one
-            goes_on = False
-        if not goes_on:
-            conn.sock.linger()
-        return goes_on
+        if goes_on and conn.sock.received:  # of the next request, sent before this one was answered
+            unreader = conn.parser.unreader
+            unreader.unread(unreader.take_buffered() + bytes(conn.sock.received))
+        return goes_on and not conn.sock.is_late  # the rest of this request must not pass for another one
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        """Runs when the header is there."""
-        conn.sock.deadline = time.monotonic() + BODY_SECONDS
-        return super().handle_request(req, conn)
+    def _idles(self, **_kwargs: Any) -> None:
+        """Runs in the thread of a request that waits for a hash: it leaves the interpreter to others."""
+        conn = getattr(self.in_thread, "conn", None)
+        if conn is not None:
+            self.method_queue.defer(self._give_up_turn, conn)
+
+    def _give_up_turn(self, conn: Any) -> None:
+        """Runs in the main thread, before finish_request(), which is queued later."""
+        if not conn.has_idled:
+            conn.has_idled = True
+            self.turns.idles(conn.network)
+            self._start_threads()
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        self.turns.ends(conn.network, has_idled=conn.has_idled)
+        if fs.cancelled() or fs.exception() or fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._hang_up(conn)
+        self._start_threads()
+
+    def _refuse(self, conn: Any, problem: Problem) -> None:
+        """Answers a connection that is not given to a thread."""
+        self._forget(conn)
+        with suppress(OSError):
+            conn.sock.send(_refusal(problem, uuid4().hex))
+        self._hang_up(conn)
+
+    def _hang_up(self, conn: Any) -> None:
+        """Closes the connection when its client has, so that nothing of the answer is lost (RFC 9112, section 9.6)."""
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+        except (OSError, ValueError):
+            self._close(conn)
+        else:
+            self.leaving[conn] = time.monotonic() + LINGER_SECONDS
+            if len(self.leaving) > MOST_LEAVING:
+                self._let_go(next(iter(self.leaving)))
+
+    def _drain(self, conn: Any, _sock: Any) -> None:
+        try:
+            if socket.socket.recv(conn.sock, READ_BYTES):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._let_go(conn)
+
+    def _let_go(self, conn: Any) -> None:
+        del self.leaving[conn]
+        self.poller.unregister(conn.sock)
+        self._close(conn)
+
+    def _drop(self, conn: Any) -> None:
+        self._forget(conn)
+        self._close(conn)
+
+    def _forget(self, conn: Any) -> None:
+        self.arriving.remove(conn)
+        self.poller.unregister(conn.sock)
+
+    def _close(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    def murder_pending(self) -> None:
+        """Runs after each round of events: ends what has taken too long."""
+        super().murder_pending()
+        now = time.monotonic()
+        if now < self.next_look and self.alive:
+            return
+        self.next_look = now + LOOK_SECONDS
+        for conn in self.arriving:
+            if conn.sock.received and conn.sock.deadline < now:
+                self._refuse(conn, LATE)
+            elif conn.sock.deadline < now or not (conn.sock.received or self.alive):
+                self._drop(conn)
+        for conn in [conn for conn, deadline in self.leaving.items() if deadline < now]:
+            self._let_go(conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Without the words of the request, which may hold a token, in answer or log."""
@@ -142,5 +255,10 @@ def _refusal(problem: Problem, request_id: str) -> bytes:
         "instance": request_id,
     }
     body = json.dumps(document)
-    status = {"status": problem.status.value, "reason": problem.status.phrase}
+    status = {"status": problem.status.value, "reason": problem.status.phrase, "headers": problem.headers}
     return (REFUSAL.format(**status, length=len(body), request_id=request_id) + body).encode()
+
+
+def _peer(conn: Any) -> str:
+    """The IP address at the other end of the connection; a Unix socket has none."""
+    return str(conn.client[0]) if isinstance(conn.client, tuple) else ""

@@ -1,85 +1,39 @@
-"""A client that sends slowly is at its end when its time is over, however many bytes it still drips."""
+"""A client that is slow takes no thread, and a network no more than its share, of a real web server."""
 
+import json
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, suppress
+from http.client import HTTPResponse
+from io import BufferedReader
 
 import pytest
 
 from tests.usermanager.processes import clean_environment, eventually, free_port, running
-from usermanager import web_worker
-from usermanager.web_worker import BODY_SECONDS, HEADER_SECONDS, ImpatientSocket
+from usermanager import client_socket
+from usermanager.client_shares import ARRIVING_OF_A_NETWORK
+from usermanager.client_socket import BODY_SECONDS, HEADER_SECONDS, ImpatientSocket
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[ImpatientSocket, socket.socket]]:
+def test_a_client_that_does_not_read_its_answer_loses_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_socket, "SEND_SECONDS", 0.2)
     ours, theirs = socket.socketpair()
-    impatient = ImpatientSocket(fileno=ours.detach())
-    yield impatient, theirs
-    impatient.close()
-    theirs.close()
+    with theirs, ImpatientSocket(fileno=ours.detach()) as impatient, pytest.raises(ConnectionResetError):
+        impatient.sendall(b"x" * 10_000_000)
 
 
-def test_what_arrives_in_time_is_read(pair: tuple[ImpatientSocket, socket.socket]) -> None:
-    ours, theirs = pair
-    ours.deadline = time.monotonic() + 20
-    theirs.sendall(b"hello")
-    assert ours.recv(100) == b"hello"
-    assert ours.gettimeout() is None  # answers may take their time
+pytestmark = pytest.mark.xdist_group("web-worker")  # on the same server
 
 
-def test_silence_ends_with_the_deadline(pair: tuple[ImpatientSocket, socket.socket]) -> None:
-    ours, _theirs = pair
-    began = time.monotonic()
-    ours.deadline = began + 0.2
-    assert ours.recv(100) == b""
-    assert 0.2 <= time.monotonic() - began < 5
-
-
-def test_a_deadline_that_is_not_set_begins_with_the_first_byte(
-    pair: tuple[ImpatientSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(web_worker, "HEADER_SECONDS", 0.5)
-    ours, theirs = pair
-    time.sleep(0.6)
-    theirs.sendall(b"hello")
-    began = time.monotonic()
-    assert ours.recv(3) == b"hel"
-    assert ours.recv(100) == b"lo"
-    assert ours.recv(100) == b""
-    assert 0.5 <= time.monotonic() - began < 5
-
-
-def test_a_drip_does_not_move_the_deadline(pair: tuple[ImpatientSocket, socket.socket]) -> None:
-    ours, theirs = pair
-    ours.deadline = time.monotonic() + 0.3
-    over = threading.Event()
-
-    def drip() -> None:
-        while not over.wait(0.02):
-            theirs.sendall(b"x")
-
-    dripping = threading.Thread(target=drip)
-    dripping.start()
-    try:
-        began = time.monotonic()
-        while ours.recv(1):
-            assert time.monotonic() - began < 5
-    finally:
-        over.set()
-        dripping.join()
-
-
-@pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Where a web server of ours listens."""
     port = free_port()
-    environment = clean_environment(DATA_DIR=str(tmp_path), PORT=str(port), WEB_WORKERS="1")
+    folder = tmp_path_factory.mktemp("web-worker")
+    environment = clean_environment(DATA_DIR=str(folder), PORT=str(port), WEB_WORKERS="1")
     command = [sys.executable, "-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi"]
     with running(command, environment, ready=""):
         eventually(lambda: _is_open(port))
@@ -91,27 +45,130 @@ def _is_open(port: int) -> bool:
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _seconds_until_it_hangs_up(port: int, begun: str) -> float:
-    """How long a request may go on that is begun so and dripped from then on."""
+def _dripped(port: int, begun: str) -> tuple[float, bytes]:
+    """How many seconds a request may go on that is begun so and dripped from then on, and what it is answered."""
+    answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=40) as connection:
         connection.sendall(begun.encode())
         began = time.monotonic()
         connection.settimeout(0.5)
-        while True:
-            try:
+        while not answer:
+            assert time.monotonic() - began < 40
+            with suppress(TimeoutError):
                 connection.sendall(b"x")
-                if not connection.recv(65536):
-                    break
-            except TimeoutError:
-                assert time.monotonic() - began < 40
-            except ConnectionError:
-                break
-        return time.monotonic() - began
+                answer = connection.recv(65536)
+        return time.monotonic() - began, answer
 
 
 def _answer_on(connection: socket.socket) -> bytes:
     connection.sendall(b"GET /health/live/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     return connection.recv(65536)
+
+
+def _open(port: int, begun: bytes, address: str = "127.0.0.1") -> socket.socket:
+    """A connection of the client with this address that has sent this much of a request."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
+    connection.sendall(begun)
+    return connection
+
+
+def _is_open_still(connection: socket.socket) -> bool:
+    connection.settimeout(0)
+    try:
+        return bool(connection.recv(65536))
+    except BlockingIOError:
+        return True
+    finally:
+        connection.settimeout(20)
+
+
+def _answered(connection: socket.socket) -> tuple[int, str]:
+    response = HTTPResponse(connection)
+    response.begin()
+    content = response.read()
+    return response.status, json.loads(content).get("code", "") if content else ""
+
+
+LIVE = b"GET /health/live/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LOGIN = b"POST /api/v1/auth/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+HALVES = [LOGIN + b"Content-Length: 2\r\n\r\n{", LOGIN + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{", LOGIN, b""]
+
+
+@pytest.mark.process
+def test_requests_that_are_not_whole_take_no_thread(port: int) -> None:
+    """There are more of them than threads, from few networks, and each one could still become a whole one."""
+    with ExitStack() as stack:
+        halves = [
+            stack.enter_context(_open(port, HALVES[number % 4], f"127.0.1.{number // 40}")) for number in range(160)
+        ]
+        assert _answered(stack.enter_context(_open(port, LIVE))) == (200, "")
+        assert all(map(_is_open_still, halves))
+        for half, rest in zip(halves[:3], [b"}", b"}\r\n0\r\n\r\n", b"Content-Length: 2\r\n\r\n{}"], strict=True):
+            half.sendall(rest)
+            assert _answered(half) == (400, "validation_error")
+
+
+@pytest.mark.process
+def test_a_network_with_too_many_open_requests_loses_the_oldest_and_no_other_does(port: int) -> None:
+    share = ARRIVING_OF_A_NETWORK[32]
+    with ExitStack() as stack:
+        other = stack.enter_context(_open(port, HALVES[0]))
+        flood = [stack.enter_context(_open(port, HALVES[0], "127.0.0.2")) for _number in range(share + 5)]
+        for refused in flood[:5]:
+            response = HTTPResponse(refused)
+            response.begin()
+            assert (response.status, response.headers["Retry-After"]) == (503, "2")
+            assert json.loads(response.read())["code"] == "overloaded"
+        assert all(map(_is_open_still, flood[5:]))
+        assert _answered(stack.enter_context(_open(port, LIVE, "127.0.0.2"))) == (200, "")
+        other.sendall(b"}")
+        assert _answered(other) == (400, "validation_error")
+
+
+@pytest.mark.process
+def test_a_request_may_come_in_pieces_and_two_in_one(port: int) -> None:
+    with _open(port, b"") as connection:
+        for byte in LIVE:
+            connection.sendall(bytes([byte]))
+        assert _answered(connection) == (200, "")
+        connection.sendall(HALVES[0] + b"}" + LIVE + LIVE[:10])
+        stream = connection.makefile("rb")
+        statuses = [line.split()[1] for line in _lines(stream, 2)]
+        assert statuses == [b"400", b"200"]
+        connection.sendall(LIVE[10:])
+        assert [line.split()[1] for line in _lines(stream, 1)] == [b"200"]
+
+
+def _lines(stream: BufferedReader, number: int) -> Iterator[bytes]:
+    """The first lines of so many answers that follow each other."""
+    for _answer in range(number):
+        first, *headers = list(iter(stream.readline, b"\r\n"))
+        [length] = [int(line.partition(b":")[2]) for line in headers if line.lower().startswith(b"content-length")]
+        stream.read(length)
+        yield first
+
+
+@pytest.mark.process
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(port: int) -> None:
+    with _open(port, LOGIN + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n") as connection:
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"{}")
+        assert _answered(connection) == (400, "validation_error")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("begun", "status", "code"),
+    [
+        (b"HELLO\r\n", 400, "parse_error"),
+        (LIVE[:-2] + b"X-A: b\r\n" * 10_000, 431, "headers_too_large"),
+        (LOGIN + b"Content-Length: 2000000\r\n\r\n{", 413, "payload_too_large"),
+        (LOGIN + b"Content-Length: 70000\r\n\r\n" + b" " * 70_000, 413, "payload_too_large"),
+    ],
+)
+def test_what_will_be_refused_is_refused_at_once(port: int, begun: bytes, status: int, code: str) -> None:
+    with _open(port, begun) as connection:
+        assert _answered(connection) == (status, code)
 
 
 @pytest.mark.process
@@ -125,10 +182,12 @@ def test_one_who_does_not_hang_up_after_the_answer_holds_nobody_up(port: int) ->
 
 
 @pytest.mark.process
-def test_neither_half_a_header_nor_half_a_body_holds_a_thread_for_long(port: int) -> None:
+def test_neither_half_a_header_nor_half_a_body_is_waited_for_too_long(port: int) -> None:
     header = "POST /api/v1/auth/login/ HTTP/1.1\r\nHost: localhost\r\nX-Drip: "
     body = f"{header}x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
     with ThreadPoolExecutor() as pool:
-        waits = list(pool.map(lambda begun: _seconds_until_it_hangs_up(port, begun), [header, body]))
-    for wait, limit in zip(waits, [HEADER_SECONDS, BODY_SECONDS], strict=True):
+        ends = list(pool.map(lambda begun: _dripped(port, begun), [header, body]))
+    for (wait, answer), limit in zip(ends, [HEADER_SECONDS, BODY_SECONDS], strict=True):
         assert limit - 1 < wait < limit + 4
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request")
+        assert b"The request did not arrive whole, or not in time." in answer

@@ -1,0 +1,132 @@
+"""Shares a worker between client networks: connections whose request is still arriving, and turns for a thread."""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from django.conf import settings
+
+from accounts import origin
+
+# An IPv6 /64 is what one customer is given, and some are given a /56 or /48.
+PREFIXES = {4: (32, 24), 6: (64, 56, 48)}
+ARRIVING_OF_A_NETWORK = {32: 50, 24: 200, 64: 50, 56: 100, 48: 200}
+ARRIVING = 600  # of all networks; gunicorn accepts 1,000 connections
+WAITING_OF_A_NETWORK = 200
+
+_FORWARDED_FOR = re.compile(rb"\r\nx-forwarded-for:[ \t]*([^\r\n]*)", re.IGNORECASE)
+
+
+def peer_networks(peer: str) -> list[tuple[int, str]]:
+    """The networks of a connection, each with its prefix length; none for a trusted proxy, which serves everybody."""
+    if settings.TRUSTED_PROXIES:
+        return []
+    address = _address(peer)
+    if address is None:
+        return [(32, peer)]
+    return [(bits, str(int(address) >> (address.max_prefixlen - bits))) for bits in PREFIXES[address.version]]
+
+
+def client_network(peer: str, header: bytes) -> str:
+    """The network that a request comes from, behind trusted proxies too."""
+    forwarded = ",".join(match.decode("latin-1") for match in _FORWARDED_FOR.findall(header))
+    return origin.network(origin.believed_ip(peer, forwarded))
+
+
+def _address(peer: str) -> Any:
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+class Arriving:
+    """Connections whose request has not arrived whole, the oldest first."""
+
+    def __init__(self) -> None:
+        self._networks: dict[Any, list[tuple[int, str]]] = {}
+        self._of_network: dict[tuple[int, str], dict[Any, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._networks))
+
+    def __contains__(self, connection: Any) -> bool:
+        return connection in self._networks
+
+    def add(self, connection: Any, peer: str) -> None:
+        networks = self._networks[connection] = peer_networks(peer)
+        for network in networks:
+            self._of_network.setdefault(network, {})[connection] = None
+
+    def surplus(self, newest: Any) -> Any:
+        """The connection that has to go, or None: the oldest of the newest one's network, when that has its share.
+
+        A request arrives within moments, so the oldest connection is the least likely to bring one.
+        """
+        for network in self._networks.get(newest, []):
+            if len(self._of_network[network]) > ARRIVING_OF_A_NETWORK[network[0]]:
+                return next(iter(self._of_network[network]))
+        return next(iter(self._networks)) if len(self._networks) > ARRIVING else None
+
+    def remove(self, connection: Any) -> None:
+        for network in self._networks.pop(connection):
+            connections = self._of_network[network]
+            del connections[connection]
+            if not connections:
+                del self._of_network[network]
+
+
+class Turns:
+    """Requests that wait for a thread: the network with the fewest running ones is next."""
+
+    def __init__(self, threads: int, of_a_network: int) -> None:
+        self._free = threads
+        self._of_a_network = of_a_network
+        self._waiting: dict[str, deque[Any]] = {}
+        self._running: dict[str, int] = {}
+
+    def add(self, request: Any, network: str) -> bool:
+        """False when too many of this network wait already."""
+        waiting = self._waiting.setdefault(network, deque())
+        if len(waiting) >= WAITING_OF_A_NETWORK:
+            return False
+        waiting.append(request)
+        return True
+
+    def next(self) -> Any:
+        """The request that gets a thread now, or None."""
+        if not self._free or not self._waiting:
+            return None
+        network = min(self._waiting, key=self._number_of_running)
+        if self._number_of_running(network) >= self._of_a_network:
+            return None
+        waiting = self._waiting[network]
+        request = waiting.popleft()
+        if not waiting:
+            del self._waiting[network]
+        self._free -= 1
+        self._running[network] = self._number_of_running(network) + 1
+        return request
+
+    def idles(self, network: str) -> None:
+        """A running request waits for a hash and leaves the interpreter to others: another one may have its turn."""
+        left = self._running[network] - 1
+        if left:
+            self._running[network] = left
+        else:
+            del self._running[network]
+
+    def ends(self, network: str, *, has_idled: bool) -> None:
+        """The thread of a request is free again."""
+        self._free += 1
+        if not has_idled:
+            self.idles(network)
+
+    def _number_of_running(self, network: str) -> int:
+        return self._running.get(network, 0)
