@@ -101,7 +101,8 @@ def test_no_path_is_a_trick(path: str, service: Service, ana: Person) -> None:
     for access in ("", ana.access):
         answer = service.send(Call("GET", path, access))
         assert 400 <= answer.status < 500, (path, answer.status)
-        assert "5929" not in answer.text.replace(answer.headers["X-Request-ID"], "") or "77*77" not in path
+        text = answer.text.replace(answer.headers["X-Request-ID"], "").replace(str(service.address.port), "")
+        assert "5929" not in text or "77*77" not in path
 
 
 METHODS = ["OPTIONS", "PUT", "PATCH", "DELETE", "HEAD", "POST", "PROPFIND", "TRACE", "DEBUG", "SEARCH", "get", "PURGE"]
