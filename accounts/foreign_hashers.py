@@ -5,10 +5,17 @@ A user who logs in with one gets a hash of ours instead; no new hash is ever mad
 
 import base64
 import hashlib
+import logging
 import secrets
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from django.conf import settings
 from django.contrib.auth.hashers import BasePasswordHasher, ScryptPasswordHasher
+
+_log = logging.getLogger(__name__)
 
 SCRYPT_BYTES = 256 * 1024 * 1024  # what one hash may take of memory
 
@@ -56,6 +63,40 @@ class ForeignScrypt(ForeignHasher):
     def compute(self, password: bytes, parameters: str, salt: bytes, length: int) -> bytes:
         n, r, p = map(int, parameters.split(","))
         return hashlib.scrypt(password, salt=salt, n=n, r=r, p=p, dklen=length, maxmem=SCRYPT_BYTES)
+
+
+class FirebaseScrypt(ForeignHasher):
+    """Firebase's own scrypt (github.com/firebase/scrypt), the parameters being `rounds,mem_cost,salt separator`.
+
+    scrypt makes a key of the password, and this encrypts the signer key of the Firebase project; the result is the
+    hash. The signer key is the secret FIREBASE_SIGNER_KEY, so a copy of the database alone cannot be attacked.
+    """
+
+    algorithm = "firebase_scrypt"
+
+    def compute(self, password: bytes, parameters: str, salt: bytes, length: int) -> bytes:
+        signer_key: bytes = settings.FIREBASE_SIGNER_KEY
+        if not signer_key:
+            _log.error("A password hash of Firebase cannot be checked: FIREBASE_SIGNER_KEY is not set.")
+            raise ValueError("no signer key")
+        rounds, mem_cost, separator = parameters.split(",")
+        salted = salt + base64.b64decode(separator)
+        n, r = 2 ** int(mem_cost), int(rounds)
+        key = hashlib.scrypt(password, salt=salted, n=n, r=r, p=1, dklen=32, maxmem=SCRYPT_BYTES)
+        encryptor = Cipher(AES(key), CTR(bytes(16))).encryptor()
+        return encryptor.update(signer_key) + encryptor.finalize()
+
+
+class Phpass(ForeignHasher):
+    """Portable hashes of phpass, as WordPress wrote them before 6.8 and phpBB does: MD5, 2^parameters times."""
+
+    algorithm = "phpass"
+
+    def compute(self, password: bytes, parameters: str, salt: bytes, length: int) -> bytes:
+        digest = hashlib.md5(salt + password, usedforsecurity=False).digest()
+        for _each in range(2 ** int(parameters)):
+            digest = hashlib.md5(digest + password, usedforsecurity=False).digest()
+        return digest
 
 
 class Scrypt(ScryptPasswordHasher):

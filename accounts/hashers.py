@@ -1,5 +1,7 @@
 """How passwords are hashed and checked: bcrypt over SHA-256 for all, plain bcrypt only to check what was imported."""
 
+import base64
+import hmac
 import time
 import unicodedata
 from contextlib import AbstractContextManager
@@ -115,3 +117,13 @@ class BCrypt(BCryptSHA256):
     def encode(self, password: str, salt: str | bytes) -> str:
         setting = salt.encode() if isinstance(salt, str) else salt
         return f"{self.algorithm}${bcrypt.hashpw(password.encode()[:BCRYPT_BYTES], setting).decode('ascii')}"
+
+
+class WordPressBCrypt(BCrypt):
+    """Hashes of WordPress since 6.8, which hashes the password before, so that bcrypt does not cut a long one."""
+
+    algorithm = "wordpress_bcrypt"
+
+    def encode(self, password: str, salt: str | bytes) -> str:
+        digest = hmac.digest(b"wp-sha384", password.encode(), "sha384")
+        return super().encode(base64.b64encode(digest).decode("ascii"), salt)

@@ -1,5 +1,6 @@
 """Reads the environment into typed values, and stops the start with a line for each value that cannot be used."""
 
+import base64
 import ipaddress
 import os
 import re
@@ -204,6 +205,10 @@ def private_folder(path: Path) -> Path:
     """Makes the folder for nobody else's eyes, if it is not there; one that stands keeps its mode."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def in_base64(value: str) -> bytes:
+    return base64.b64decode(value, validate=True)
 
 
 def secret_made_once(path: Path) -> str:

@@ -12,7 +12,7 @@ from usermanager import (
     counts,  # noqa: F401 - before anything is counted
     database_settings,
 )
-from usermanager.environment import Environment, host_of, private_folder, secret_made_once, sender_of
+from usermanager.environment import Environment, host_of, in_base64, private_folder, secret_made_once, sender_of
 
 os.umask(0o077)  # whatever any process of ours writes is for its owner alone, whatever the mode of DATA_DIR
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -58,6 +58,7 @@ EMAIL_VERIFICATION_LIFETIME = env.duration("EMAIL_VERIFICATION_LIFETIME", "3d")
 INVITATION_LIFETIME = env.duration("INVITATION_LIFETIME", "7d")
 REFRESH_GRACE = env.duration("REFRESH_GRACE", "10s", least=timedelta())
 
+FIREBASE_SIGNER_KEY = env.read("FIREBASE_SIGNER_KEY", b"", in_base64, "the secret itself, in base64")
 BCRYPT_ROUNDS = env.number("BCRYPT_ROUNDS", 12, least=4, most=16)
 PASSWORD_MIN_LENGTH = env.number("PASSWORD_MIN_LENGTH", 8, least=8, most=64)
 LOGIN_CONCURRENCY = env.number("LOGIN_CONCURRENCY", CORES, least=1, most=256)
@@ -162,9 +163,9 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
-    "accounts.foreign_hashers.Scrypt",
-    "accounts.foreign_hashers.ForeignPBKDF2",
-    "accounts.foreign_hashers.ForeignScrypt",
+    "accounts.hashers.WordPressBCrypt",
+    *(f"accounts.foreign_hashers.{name}" for name in ("Scrypt", "ForeignPBKDF2", "ForeignScrypt")),
+    *(f"accounts.foreign_hashers.{name}" for name in ("FirebaseScrypt", "Phpass")),
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.password_policy.LengthValidator"},

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from typing import IO
 
 from accounts import spreadsheets
-from accounts.transfer.records import RECORD_LENGTH, TOO_LONG, Line, NotReadable, is_unicode
+from accounts.transfer.records import RECORD_LENGTH, TOO_LONG, Layout, Line, NotReadable, is_unicode
 
 csv.field_size_limit(RECORD_LENGTH)
 
 
-def read(head: str, text: IO[str], number: int) -> Iterator[Line]:
+def read(head: str, text: IO[str], number: int, layout: Layout) -> Iterator[Line]:
     """The records after the line with their names, which has this number. Raises NotReadable."""
-    names = _names(head)
-    lines = _Lines(text, number)
+    columns = names(head, layout)
+    lines = _Lines(text, number - 1, head) if layout.columns else _Lines(text, number)
     rows = csv.reader(lines, strict=True)
     while True:
         lines.begin()
@@ -29,19 +29,33 @@ def read(head: str, text: IO[str], number: int) -> Iterator[Line]:
             yield Line(lines.first, {}, f"{lines.span}{_told(fault)}")
             continue
         if cells:
-            yield _line(names, cells, lines)
+            yield _line(columns, cells, lines, layout)
 
 
-def _names(head: str) -> list[str]:
+def names(head: str, layout: Layout) -> list[str]:
+    """Of the columns, from the first line or the layout. Raises NotReadable."""
+    if layout.columns:
+        return list(layout.columns)
+    if word := _other_separator(head, layout.address):
+        raise NotReadable(f"The first line has {word} between its names: save the file as CSV with commas.")
     try:
-        names = [name.strip() for name in next(csv.reader([head], strict=True))]
+        found = [name.strip() for name in next(csv.reader([head], strict=True))]
     except csv.Error as fault:
         raise NotReadable(f"The first line names no columns: {_told(fault)}.") from fault
-    if "email" not in names:
-        raise NotReadable("The first line names no column `email`; a comma stands between two names.")
-    if len(set(names)) != len(names):
+    if layout.address not in found:
+        raise NotReadable(f"The first line names no column `{layout.address}`; a comma stands between two names.")
+    if len(set(found)) != len(found):
         raise NotReadable("The first line names a column twice.")
-    return names
+    return found
+
+
+def _other_separator(head: str, address: str) -> str:
+    """What stands beside the name of the address instead of a comma; nothing if that is not found."""
+    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+        parts = head.strip().split(separator)
+        if len(parts) > 1 and address in (part.strip(' "') for part in parts):
+            return word
+    return ""
 
 
 class _TooLong(Exception):
@@ -51,9 +65,10 @@ class _TooLong(Exception):
 class _Lines:
     """The lines of a text as csv.reader takes them, with the numbers of those that the record consists of."""
 
-    def __init__(self, text: IO[str], number: int) -> None:
+    def __init__(self, text: IO[str], number: int, head: str = "") -> None:
         self._text = text
         self._number = number
+        self._head = head  # a line that was read already
         self.begin()
 
     def begin(self) -> None:
@@ -71,7 +86,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._text.readline(RECORD_LENGTH)
+        line, self._head = self._head or self._text.readline(RECORD_LENGTH), ""
         if not line:
             raise StopIteration
         self._number += 1
@@ -92,23 +107,27 @@ class _Lines:
             self._number += bool(line) and not is_within
 
 
-def _line(names: list[str], cells: list[str], lines: _Lines) -> Line:
+def _line(columns: list[str], cells: list[str], lines: _Lines, layout: Layout) -> Line:
     fault = ""
-    if len(lines.record) > 1 and _has_rows_within(names, lines.record):
+    if layout.least <= len(cells) < len(layout.columns):
+        cells += [""] * (len(columns) - len(cells))
+    if len(lines.record) > 1 and _has_rows_within(columns, lines.record, layout.address):
         fault = "a cell holds what looks like other rows, so a quotation mark may be missing"
-    elif len(cells) != len(names):
-        fault = f"it has {len(cells)} cells where the first line has {len(names)}"
+    elif len(cells) != len(columns):
+        fault = (
+            f"it has {len(cells)} cells where {'the format' if layout.columns else 'the first line'} has {len(columns)}"
+        )
     elif not all(map(is_unicode, cells)):
         fault = "it is not UTF-8"
     if fault:
         return Line(lines.first, {}, lines.span + fault)
-    return Line(lines.first, dict(zip(names, map(spreadsheets.restored, cells), strict=True)))
+    return Line(lines.first, dict(zip(columns, map(spreadsheets.restored, cells), strict=True)))
 
 
-def _has_rows_within(names: list[str], record: list[str]) -> bool:
+def _has_rows_within(columns: list[str], record: list[str], address: str) -> bool:
     """Whether a line of it, the first excepted, would be a row by itself."""
     rows = (next(csv.reader([line]), []) for line in record[1:])
-    return any(len(cells) == len(names) and "@" in cells[names.index("email")] for cells in rows)
+    return any(len(cells) == len(columns) and "@" in cells[columns.index(address)] for cells in rows)
 
 
 def _told(fault: Exception) -> str:

@@ -1,177 +1,118 @@
-"""What other products export, as rows of ours; each reader takes one of their records.
+"""The formats that an import reads, and which columns of each become part of a user.
 
-A reader only renames: what a value may be is judged with the row. A key that the record lacks, or leaves empty, stays
-unnamed: a default of the reader's would be an update of somebody who is there already. Their administrators come in as
-ordinary users, since a file is no place to hand out rights; `users set-role` does that.
+A column that a format does not know stops the import before it begins, since its values would be lost without a word.
+What every export of a product has and we do not keep (tokens, roles, pictures) is listed with its format.
 """
 
-import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-
-from accounts.transfer import hashes
-from accounts.transfer.rows import Rejected, Row, Unreadable, flag
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from accounts.transfer import readers
+from accounts.transfer.records import PLAIN, Layout
+from accounts.transfer.rows import COLUMNS, Row
 
 
-def usermanager(record: Row) -> Row:
-    """Our own: `users list --json`, `export_users`, and what anybody writes with these names."""
-    return record
+@dataclass(frozen=True)
+class Format:
+    """One product's export; call it to make a row of ours of a record."""
+
+    name: str
+    reader: Callable[[Row], Row]
+    reads: frozenset[str]
+    drops: frozenset[str]
+    layout: Layout = PLAIN
+    nested: str = ""  # the key of an object in which some exports keep the columns
+    ignored: frozenset[str] = frozenset()
+
+    def __call__(self, record: Row) -> Row:
+        return self.reader(self._without_ignored(record) if self.ignored else record)
+
+    def unknown(self, record: Row) -> set[str]:
+        """The names that the format does not know and that nobody said to ignore."""
+        held = record.get(self.nested)
+        names = held.keys() if isinstance(held, Mapping) else record.keys()
+        return set(names) - self.reads - self.drops - self.ignored
+
+    def _without_ignored(self, record: Row) -> Row:
+        kept = {name: value for name, value in record.items() if name not in self.ignored}
+        held = record.get(self.nested)
+        if isinstance(held, Mapping):
+            kept[self.nested] = {name: value for name, value in held.items() if name not in self.ignored}
+        return kept
 
 
-def supabase(record: Row) -> Row:
-    """Supabase Auth: the table auth.users, as CSV or JSON. A ban that has not ended suspends until it does."""
-    about = _object(record.get("raw_user_meta_data"))
-    banned_until = record.get("banned_until")
-    suspended_until = _future(banned_until)
-    confirmed_at = record.get("email_confirmed_at") or record.get("confirmed_at")
-    if record.get("deleted_at"):
-        raise Rejected("deleted_at: the user was deleted there")
-    return {
-        "id": record.get("id"),
-        "email": record.get("email"),
-        "password_hash": record.get("encrypted_password"),
-        "full_name": about.get("full_name") or about.get("name"),
-        "email_verified": True if confirmed_at else None,
-        "is_active": suspended_until is None if banned_until else None,
-        "suspended_until": suspended_until,
-        "created_at": record.get("created_at"),
-        "last_login_at": record.get("last_sign_in_at"),
-        "metadata": record.get("raw_user_meta_data"),
-    }
+def _format(reader: Callable[[Row], Row], reads: str, drops: str, **more: Any) -> Format:
+    name = reader.__name__.replace("_", "-")
+    return Format(name, reader, frozenset(reads.split()), frozenset(drops.split()), **more)
 
 
-def keycloak(record: Row) -> Row:
-    """Keycloak: the users of a realm export (`kc.sh export`)."""
-    created = record.get("createdTimestamp")
-    attributes = _object(record.get("attributes"))
-    locale = attributes.get("locale")
-    names = (record.get("firstName"), record.get("lastName"))
-    return {
-        "id": record.get("id"),
-        "email": record.get("email") or record.get("username"),
-        "full_name": " ".join(str(name) for name in names if name),
-        "is_active": record.get("enabled"),
-        "email_verified": record.get("emailVerified"),
-        "locale": _language(locale[0] if isinstance(locale, list) and locale else locale),
-        "created_at": (EPOCH + timedelta(milliseconds=created)).isoformat() if created else None,
-        "password_hash": _keycloak_hash(record.get("credentials") or []),
-        "metadata": record.get("attributes"),
-    }
+_PROVIDERS = tuple(
+    f"{provider}.{part}"
+    for provider in ("google", "facebook", "twitter", "github")
+    for part in ("rawId", "email", "displayName", "photoUrl")
+)
+# The CSV of firebase-tools (src/accountExporter.ts) has no header, and a comma at the end of each line. Older versions
+# wrote neither `disabled` nor `customAttributes`.
+_FIREBASE = Layout(
+    columns=(
+        *("localId", "email", "emailVerified", "passwordHash", "salt", "displayName", "photoUrl", *_PROVIDERS),
+        *("createdAt", "lastSignedInAt", "phoneNumber", "disabled", "customAttributes", "end"),
+    ),
+    least=26,
+)
 
-
-def auth0(record: Row) -> Row:
-    """Auth0: the export of users (NDJSON), or the export of password hashes that their support hands out."""
-    about = _object(record.get("user_metadata"))
-    return {
-        "email": record.get("email"),
-        "full_name": record.get("name") if record.get("name") != record.get("email") else None,
-        "email_verified": record.get("email_verified"),
-        "is_active": _opposite(record.get("blocked")),
-        "locale": _language(record.get("locale") or about.get("locale")),
-        "created_at": record.get("created_at"),
-        "last_login_at": record.get("last_login"),
-        "password_hash": record.get("passwordHash") or record.get("password_hash"),
-        "metadata": record.get("user_metadata"),
-    }
-
-
-def django(record: Row) -> Row:
-    """Django: the table of django.contrib.auth as CSV, or `dumpdata auth.user` as JSON."""
-    fields = _object(record.get("fields")) or record
-    names = (fields.get("first_name"), fields.get("last_name"))
-    password = str(fields.get("password") or "")
-    return {
-        "email": fields.get("email"),
-        "full_name": " ".join(str(name) for name in names if name),
-        "is_active": fields.get("is_active"),
-        "created_at": fields.get("date_joined"),
-        "last_login_at": fields.get("last_login"),
-        "password_hash": "" if password.startswith("!") else password,  # "!" stands for: no password
-    }
-
-
-def fastapi_users(record: Row) -> Row:
-    """FastAPI Users: its table as CSV or JSON."""
-    return {
-        "id": record.get("id"),
-        "email": record.get("email"),
-        "password_hash": record.get("hashed_password"),
-        "is_active": record.get("is_active"),
-        "email_verified": record.get("is_verified"),
-        "full_name": record.get("full_name") or record.get("name"),
-        "created_at": record.get("created_at"),
-    }
-
-
-FORMATS: dict[str, Callable[[Row], Row]] = {
-    "usermanager": usermanager,
-    "supabase": supabase,
-    "keycloak": keycloak,
-    "auth0": auth0,
-    "django": django,
-    "fastapi-users": fastapi_users,
+FORMATS = {
+    one.name: one
+    for one in (
+        _format(readers.usermanager, " ".join(COLUMNS), "updated_at"),
+        _format(
+            readers.supabase,
+            "id email encrypted_password email_confirmed_at confirmed_at banned_until deleted_at raw_user_meta_data "
+            "created_at last_sign_in_at",
+            "instance_id aud role invited_at confirmation_token confirmation_sent_at recovery_token recovery_sent_at "
+            "email_change_token_new email_change_token_current email_change email_change_sent_at "
+            "email_change_confirm_status raw_app_meta_data is_super_admin updated_at phone phone_confirmed_at "
+            "phone_change phone_change_token phone_change_sent_at reauthentication_token reauthentication_sent_at "
+            "is_sso_user is_anonymous",
+        ),
+        _format(
+            readers.keycloak,
+            "id email username firstName lastName enabled emailVerified createdTimestamp attributes credentials",
+            "self origin totp disableableCredentialTypes requiredActions federatedIdentities federationLink realmRoles "
+            "clientRoles clientConsents notBefore applicationRoles socialLinks groups access userProfileMetadata "
+            "serviceAccountClientId",
+        ),
+        _format(
+            readers.auth0,
+            "email name email_verified blocked locale user_metadata created_at last_login passwordHash password_hash",
+            "_id user_id username nickname given_name family_name picture identities app_metadata updated_at last_ip "
+            "logins_count last_password_reset phone_number phone_verified multifactor password_set_date tenant "
+            "connection _tmp_is_unique",
+        ),
+        _format(
+            readers.django,
+            "email first_name last_name is_active date_joined last_login password fields",
+            "id username is_superuser is_staff groups user_permissions model pk",
+            nested="fields",
+        ),
+        _format(
+            readers.fastapi_users,
+            "id email hashed_password is_active is_verified full_name name created_at",
+            "is_superuser",
+        ),
+        _format(
+            readers.firebase,
+            "localId email emailVerified passwordHash salt displayName createdAt lastSignedInAt lastLoginAt "
+            "phoneNumber disabled customAttributes",
+            "photoUrl providerUserInfo end " + " ".join(_PROVIDERS),
+            layout=_FIREBASE,
+        ),
+        _format(
+            readers.wordpress,
+            "user_email user_pass display_name user_registered",
+            "ID user_login user_nicename user_url user_activation_key user_status roles",
+            layout=Layout(address="user_email"),
+        ),
+    )
 }
-
-
-def _keycloak_hash(credentials: Any) -> str | Unreadable | None:
-    """PBKDF2 and argon2, whose parts Keycloak keeps as JSON within JSON."""
-    damaged = Unreadable("the password hash is damaged")
-    if not isinstance(credentials, list) or not all(isinstance(one, dict) for one in credentials):
-        return damaged
-    password = next((one for one in credentials if one.get("type") == "password"), None)
-    if password is None:
-        return None
-    secret, how = (_object(password.get(name)) for name in ("secretData", "credentialData"))
-    algorithm = str(how.get("algorithm"))
-    try:
-        if algorithm == "argon2":
-            return _keycloak_argon2(secret, how)
-        digest = algorithm.removeprefix("pbkdf2").removeprefix("-") or "sha1"
-        salt, key = (hashes.unbase64(secret[part]) for part in ("salt", "value"))
-        return hashes.pbkdf2(digest, int(how["hashIterations"]), salt, key)
-    except hashes.UnknownHash as fault:
-        return Unreadable(str(fault))
-    except (LookupError, ValueError, TypeError, AttributeError):
-        return damaged
-
-
-def _keycloak_argon2(secret: Row, how: Row) -> str:
-    more = {name: values[0] for name, values in how["additionalParameters"].items()}
-    salt, key = (secret[part].rstrip("=") for part in ("salt", "value"))
-    costs = f"m={more['memory']},t={how['hashIterations']},p={more['parallelism']}"
-    return f"$argon2{more['type']}$v=19${costs}${salt}${key}"
-
-
-def _object(value: Any) -> dict[str, Any]:
-    """A JSON object, which a CSV holds as text; nothing where there is none."""
-    try:
-        held = json.loads(value) if isinstance(value, str) and value else value or {}
-    except (ValueError, RecursionError):
-        return {}
-    return dict(held) if isinstance(held, Mapping) else {}
-
-
-def _opposite(value: Any) -> bool | None:
-    """Of a flag, which a CSV holds as text; none where there is none. Raises LookupError for what is no flag."""
-    return None if value in (None, "") else not flag(value)
-
-
-def _language(value: Any) -> str | None:
-    """`es` for `es-MX`; none for a language that we do not speak."""
-    language = str(value or "").replace("_", "-").partition("-")[0].lower()
-    return language if language in dict(settings.LANGUAGES) else None
-
-
-def _future(value: Any) -> str | None:
-    """A time that is to come; none for any other and for what is no time."""
-    try:
-        moment = datetime.fromisoformat(str(value or ""))
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.isoformat() if moment > datetime.now(UTC) else None

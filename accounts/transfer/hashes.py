@@ -17,6 +17,7 @@ MAX_PBKDF2_ROUNDS = {"sha1": 2_000_000, "sha256": 2_000_000, "sha512": 1_000_000
 MAX_ARGON2_KIB = 256 * 1024
 MAX_ARGON2_WORK = 768 * 1024  # 0.7; memory in KiB times passes
 MAX_SCRYPT_BYTES = 128 * 1024 * 1024  # 0.3; 128 N r p
+MAX_PHPASS_LOG2 = 18  # 0.1; MD5 in a loop of Python's, which holds up the other threads
 MAX_BCRYPT_COST = 14  # 0.8; or BCRYPT_ROUNDS, if the operator chose more
 _DIGEST_BYTES = {"sha1": 20, "sha256": 32, "sha512": 64}
 
@@ -48,6 +49,13 @@ def pbkdf2(digest: str, iterations: int, salt: bytes, key: bytes) -> str:
     return f"foreign_pbkdf2${digest},{iterations}${_base64(salt)}${_base64(key)}"
 
 
+def firebase(rounds: int, mem_cost: int, salt_separator: bytes, salt: bytes, key: bytes) -> str:
+    """A hash of Firebase from its parts; the project's signer key is a setting. Raises UnknownHash."""
+    _require_sound(0 < mem_cost < 32 and bool(salt) and bool(key))
+    _check_scrypt(2**mem_cost, rounds, 1)
+    return f"firebase_scrypt${rounds},{mem_cost},{_base64(salt_separator)}${_base64(salt)}${_base64(key)}"
+
+
 def unbase64(text: str) -> bytes:
     """Raises UnknownHash."""
     try:
@@ -66,6 +74,37 @@ def _bcrypt(found: re.Match[str]) -> str:
 
 def _without_bits(character: str, number: int) -> str:
     return _BCRYPT_ALPHABET[_BCRYPT_ALPHABET.index(character) >> number << number]
+
+
+def _wordpress(found: re.Match[str]) -> str:
+    """bcrypt over an HMAC of the password (WordPress 6.8, wp_hash_password)."""
+    plain = _KINDS[0][0].fullmatch(found["bcrypt"] or found["own"])
+    if plain is None:
+        raise UnknownHash("the password hash is damaged")
+    return f"wordpress_{_bcrypt(plain)}"
+
+
+def _phpass(found: re.Match[str]) -> str:
+    """Portable hashes of phpass: 22 characters are a number of 128 bits, its lowest ones first."""
+    log2 = _PHPASS_ALPHABET.index(found["log2"])
+    number = sum(_PHPASS_ALPHABET.index(character) << 6 * place for place, character in enumerate(found["key"]))
+    _require_sound(number < 2**128)
+    return _stored_phpass(log2, found["salt"].encode(), number.to_bytes(16, "little"))
+
+
+def _own_phpass(found: re.Match[str]) -> str:
+    return _stored_phpass(int(found["log2"]), unbase64(found["salt"]), unbase64(found["key"]))
+
+
+def _stored_phpass(log2: int, salt: bytes, key: bytes) -> str:
+    _require_sound(log2 >= 7 and len(key) == 16)
+    _require(log2 <= MAX_PHPASS_LOG2)
+    return f"phpass${log2}${_base64(salt)}${_base64(key)}"
+
+
+def _own_firebase(found: re.Match[str]) -> str:
+    separator, salt, key = (unbase64(found[part]) for part in ("separator", "salt", "key"))
+    return firebase(int(found["rounds"]), int(found["mem_cost"]), separator, salt, key)
 
 
 def _argon2(found: re.Match[str]) -> str:
@@ -119,6 +158,7 @@ def _scrypt(n: int, found: re.Match[str]) -> str:
 _BASE64 = "[A-Za-z0-9+/]+={0,2}"
 _SALT = "[ -#%-~]+"  # as Django writes it: text without "$"
 _BCRYPT_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_PHPASS_ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KINDS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(pattern, re.ASCII), read)
     for pattern, read in (
@@ -155,6 +195,14 @@ _KINDS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
             rf"foreign_scrypt\$(?P<n>\d{{1,9}}),(?P<r>\d{{1,3}}),(?P<p>\d{{1,3}})"
             rf"\$(?P<salt>(?:{_BASE64})?)\$(?P<key>{_BASE64})",
             _foreign_scrypt,
+        ),
+        (r"\$wp(?P<bcrypt>\$2[aby]\$.*)|wordpress_(?P<own>bcrypt\$\$2[aby]\$.*)", _wordpress),
+        (r"\$[PH]\$(?P<log2>[./0-9A-Za-z])(?P<salt>[./0-9A-Za-z]{8})(?P<key>[./0-9A-Za-z]{22})", _phpass),
+        (rf"phpass\$(?P<log2>\d{{1,2}})\$(?P<salt>{_BASE64})\$(?P<key>{_BASE64})", _own_phpass),
+        (
+            rf"firebase_scrypt\$(?P<rounds>\d{{1,3}}),(?P<mem_cost>\d{{1,2}}),(?P<separator>(?:{_BASE64})?)"
+            rf"\$(?P<salt>{_BASE64})\$(?P<key>{_BASE64})",
+            _own_firebase,
         ),
     )
 ]

@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts import audit, role_changes, roles
 from accounts.models import ImportRun, Role
+from accounts.transfer.formats import Format
 from accounts.transfer.records import Line
 from accounts.transfer.reports import Remark, Report
 from accounts.transfer.rows import Rejected, Row, parse
@@ -21,11 +22,11 @@ TRIES = 3
 class Import:
     """One run over the records of a file.
 
-    `translate` makes a row of ours of a record; `report` takes what there is to say about lines, and the database says
+    `format` says how a record becomes a row; `report` takes what there is to say about lines, and the database says
     how much of it stands; `fingerprint` names the file and the options, by which a run that was stopped is found again.
     """
 
-    translate: Callable[[Row], Row]
+    format: Format
     report: Report
     fingerprint: str
     on_conflict: OnConflict = "skip"
@@ -117,11 +118,11 @@ class Import:
     def _translated(self, record: Row) -> Row:
         """What other products write may be of any kind; readers take it for granted that it is of theirs."""
         try:
-            return self.translate(record)
+            return self.format(record)
         except Rejected:
             raise
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as fault:
-            raise Rejected(f"a value is of no kind that an export of {self.translate.__name__} has") from fault
+            raise Rejected(f"a value is of no kind that an export of {self.format.name} has") from fault
 
 
 def _map_nothing() -> None:

@@ -15,6 +15,22 @@ class Line(NamedTuple):
     fault: str = ""
 
 
+class Layout(NamedTuple):
+    """How a CSV names its columns: in its first line, or by their places, the last of which may be missing."""
+
+    address: str = "email"  # the column without which a CSV holds no users
+    columns: tuple[str, ...] = ()  # of a CSV that has no first line with names
+    least: int = 0  # how many of these a line has
+
+    @property
+    def whose(self) -> str:
+        """What says how many columns there are, in an error."""
+        return "the format" if self.columns else "the first line"
+
+
+PLAIN = Layout()
+
+
 class NotReadable(ValueError):
     """The file as a whole is none of the kinds that are known; the message says why."""
 

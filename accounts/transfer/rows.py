@@ -158,6 +158,7 @@ _COLUMNS: dict[str, Callable[[Any], Any]] = {
     "suspension_reason": _reason,
     "password_hash": lambda value: hashes.encoded(_text(value).strip()),
 }
+COLUMNS = frozenset(_COLUMNS)
 _EXPECTED = {
     "id": "write a UUID",
     "email": f"write a mail address of at most {ADDRESS_LENGTH} characters",

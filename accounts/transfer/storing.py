@@ -10,7 +10,7 @@ from django.db.models import Field
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, authority, invitations, roles, sessions, tokens, users
+from accounts import audit, authority, invitations, metadata, roles, sessions, tokens, users
 from accounts.errors import AccountError, NotFound
 from accounts.models import AuditEvent, Role, User
 from accounts.models.identifiers import id_of
@@ -140,6 +140,7 @@ class Storage:
         user = User.objects.with_address(fields["email"])
         if user is None:
             raise NotFound(TAKEN_ID)
+        fields = _with_metadata(user, fields)
         if not self.may_be_privileged:
             _check_rights(user, fields, role_of)
         _update(user, fields, role_of)
@@ -214,6 +215,15 @@ def spent_ids(ids: set[Any]) -> set[Any]:
         *AuditEvent.objects.filter(user_id__in=ids).values_list("user_id", flat=True).distinct(),
         *AuditEvent.objects.filter(actor_id__in=ids).values_list("actor_id", flat=True).distinct(),
     }
+
+
+def _with_metadata(user: User, fields: dict[str, Any]) -> dict[str, Any]:
+    """Keeps the keys of the metadata that the row does not name. Raises InvalidInput when there are too many."""
+    if "metadata" not in fields:
+        return fields
+    merged = {**user.metadata, **fields["metadata"]}
+    metadata.check(merged)
+    return {**fields, "metadata": merged}
 
 
 def _check_rights(user: User, fields: dict[str, Any], role_of: dict[str, Role]) -> None:

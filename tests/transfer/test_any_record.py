@@ -20,7 +20,8 @@ KEYS = (
     *("last_login_at", "password_hash", "raw_user_meta_data", "encrypted_password", "banned_until", "deleted_at"),
     *("createdTimestamp", "attributes", "firstName", "credentials", "type", "secretData", "credentialData", "value"),
     *("salt", "algorithm", "hashIterations", "additionalParameters", "memory", "parallelism", "user_metadata", "name"),
-    *("fields", "password", "last_name", "hashed_password", "is_verified"),
+    *("fields", "password", "last_name", "hashed_password", "is_verified", "customAttributes", "createdAt", "disabled"),
+    *("passwordHash", "lastSignedInAt", "phoneNumber", "user_pass", "user_registered", "display_name", "user_email"),
 )
 HASHES = st.from_regex(
     r"\A(\$2b\$04\$[./A-Za-z0-9]{53}|scrypt\$16\$[^$]{1,9}\$8\$1\$[A-Za-z0-9+/]{1,9}=?"
@@ -49,7 +50,8 @@ RECORDS = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=12)
 @given(record=RECORDS)
 def test_any_record_is_taken_or_rejected(name: str, record: dict[str, Any]) -> None:
     User.objects.all().delete()
-    text = json.dumps({"email": "dora@example.com", **record}) + "\n" + json.dumps({"email": "ana@example.com"})
+    address = FORMATS[name].layout.address
+    text = json.dumps({address: "dora@example.com", **record}) + "\n" + json.dumps({address: "ana@example.com"})
     work = Import(FORMATS[name], lambda rejections, stands: stands, "")
     work.run(files.read(BytesIO(text.encode())), lambda: None)
     assert work.tally.created + work.tally.skipped + work.tally.rejected == 2

@@ -39,6 +39,25 @@ def test_a_hash_made_by_another_program(import_users: Importing, stranger: APICl
     logs_in(stranger, one["password"])
 
 
+@pytest.fixture(autouse=True)
+def signer_key(settings: Any) -> None:
+    """The one of Firebase's own example."""
+    key = "jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA=="
+    settings.FIREBASE_SIGNER_KEY = base64.b64decode(key)
+
+
+def test_a_hash_of_firebase_needs_the_signer_key(
+    stranger: APIClient, ana: User, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoded = next(one["hash"] for one in HASHES if one["hash"].startswith("firebase_scrypt$"))
+    User.objects.filter(pk=ana.pk).update(password=encoded)
+    body = {"email": ana.email, "password": "user1password"}
+    for key in (b"", b"x" * 64):
+        settings.FIREBASE_SIGNER_KEY = key
+        refused(stranger.post("/api/v1/auth/login/", body, "json"), 401, "invalid_credentials")
+    assert caplog.text.count("FIREBASE_SIGNER_KEY is not set") == 1
+
+
 @pytest.mark.parametrize(
     "encoded",
     [
@@ -83,6 +102,9 @@ def test_a_hash_of_bcrypt_with_bits_where_others_do_not_look(
         "foreign_pbkdf2$sha256,1$A$YQ==",
         "foreign_scrypt$3,8,1$YQ==$YQ==",
         "foreign_scrypt$",
+        "firebase_scrypt$8,14$YQ==$YQ==",
+        "phpass$many$YQ==$YQ==",
+        "wordpress_bcrypt$$2y$99$UNG9doL5F2lJHvefbPOvr.OAAw81NCd6tRlBy5Om29S/oUgSUmRwq",
     ],
 )
 def test_a_stored_hash_that_nothing_can_check_is_a_wrong_password(stranger: APIClient, ana: User, stored: str) -> None:
@@ -167,6 +189,16 @@ def test_what_an_export_writes_reads_as_the_same(encoded: str) -> None:
         "$argon2id$v=19$m=1,t=3,p=4$c2FsdHNhbHQ$YWJjZGVmZ2hpamts",
         "$argon2id$v=19$m=65536,t=3,p=0$c2FsdHNhbHQ$YWJjZGVmZ2hpamts",
         "$argon2id$v=19$m=1024,t=1,p=1$YQ$YWJjZGVmZ2hpamts",
+        "$P$~ohUJ.1sdFw09/bMaAQPTGDNi2BIUt1",
+        "$P$/ohUJ.1sdFw09/bMaAQPTGDNi2BIUt1",
+        "$P$SohUJ.1sdFw09/bMaAQPTGDNi2BIUt1",
+        "$P$8ohUJ.1sdFw09/bMaAQPTGDNi2BIUtz",
+        "phpass$13$c2FsdA==$YQ==",
+        "$wp$2y$10$short",
+        "$wp$2y$15$Q1xinFjrZeLWJBvxviIL6u834Fu.evIEFHAUVisQ5O.w9Dm0sMdES",
+        "firebase_scrypt$8,18,Bw==$c2FsdA==$aGFzaA==",
+        "firebase_scrypt$0,14,Bw==$c2FsdA==$aGFzaA==",
+        "0cc175b9c0f1b6a831c399e269772661",
     ],
 )
 def test_a_hash_that_cannot_be_checked_in_bearable_time_is_refused(text: str) -> None:

@@ -17,6 +17,8 @@ EMPTY: dict[str, dict[str, Any]] = {
     "keycloak": {"enabled": None, "emailVerified": None, "attributes": None, "credentials": []},
     "auth0": {"blocked": None, "email_verified": "", "user_metadata": None, "passwordHash": ""},
     "django": {"is_active": "", "first_name": "", "last_name": "", "password": ""},
+    "firebase": {"emailVerified": "", "disabled": None, "customAttributes": "", "passwordHash": None, "localId": ""},
+    "wordpress": {"display_name": "", "user_pass": None, "user_registered": ""},
     "fastapi-users": {"is_active": None, "is_verified": "", "hashed_password": None},
 }
 
@@ -24,9 +26,10 @@ EMPTY: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("is_active", [True, False])
 def test_a_record_that_names_an_address_alone_updates_nothing(
-    import_users: Importing, ana: User, name: str, is_active: bool
+    import_users: Importing, settings: Any, ana: User, name: str, is_active: bool
 ) -> None:
     """Neither does one whose other keys are empty: a reader has no defaults for them."""
+    settings.FIREBASE_SIGNER_KEY = b"key"
     ana.full_name, ana.locale, ana.email_verified, ana.metadata = "Ana", "es", True, {"plan": "pro"}
     ana.last_login_at = timezone.now()
     ana.save()
@@ -57,3 +60,13 @@ def test_the_two_exports_of_auth0_come_in_one_after_the_other(import_users: Impo
 def test_a_flag_of_auth0_is_read_from_a_csv_too(import_users: Importing, blocked: str, is_active: bool) -> None:
     import_users(f"email,blocked\ndora@example.com,{blocked}\n", format="auth0")
     assert User.objects.get().is_active == is_active
+
+
+def test_metadata_that_a_record_does_not_name_stays(import_users: Importing, ana: User) -> None:
+    ana.metadata = {"plan": "pro", "theme": "dark"}
+    ana.save()
+    import_users(lines({"email": ana.email, "metadata": {"plan": "free"}}), on_conflict="update")
+    ana.refresh_from_db()
+    assert ana.metadata == {"plan": "free", "theme": "dark"}
+    large = lines({"email": ana.email, "metadata": {"more": "x" * 16_350}})
+    assert "Line 1: Metadata takes at most 16 KiB" in import_users(large, on_conflict="update")

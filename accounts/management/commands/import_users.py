@@ -2,20 +2,24 @@
 
 import hashlib
 import os
+import shlex
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from accounts.management.base import ExampleCommand
 from accounts.management.progress import progress
-from accounts.transfer import files
-from accounts.transfer.formats import FORMATS
+from accounts.transfer import files, hashes, readers
+from accounts.transfer.formats import FORMATS, Format
 from accounts.transfer.importing import Import
 from accounts.transfer.records import NotReadable
 from accounts.transfer.rehearsing import Rehearsal
@@ -24,7 +28,17 @@ from accounts.transfer.storing import Conflict, OnConflict, Tally
 
 CONFLICTS = ("skip", "update", "fail")
 SHOWN_REMARKS = 20
+SHOWN_COLUMNS = 30
+COLUMN_LENGTH = 60
 CHUNK_BYTES = 1024 * 1024
+FORMAT_OPTIONS = {
+    *("format", "ignore_columns", "firebase_rounds", "firebase_mem_cost", "firebase_salt_separator"),
+}
+NO_SIGNER_KEY = (
+    "Set FIREBASE_SIGNER_KEY (or FIREBASE_SIGNER_KEY_FILE) to the base64_signer_key of the Firebase project, for this "
+    "command and for the server: without it, no password of Firebase can be checked. "
+    "--ignore-columns passwordHash imports the users without passwords."
+)
 
 
 class Command(ExampleCommand):
@@ -57,6 +71,13 @@ class Command(ExampleCommand):
         parser.add_argument("--strict", action="store_true", help=strict)
         report = "a CSV of the lines that were rejected or gave a warning, with the reasons"
         parser.add_argument("--report", metavar="FILE", help=report)
+        ignore = "columns or keys that are not to be imported, with commas between them; * for all that nothing reads"
+        parser.add_argument("--ignore-columns", metavar="NAMES", default="", help=ignore)
+        for name, default in (("rounds", 8), ("mem-cost", 14)):
+            text = f"the {name.replace('-', '_')} of the Firebase project (%(default)s)"
+            parser.add_argument(f"--firebase-{name}", type=int, metavar="N", default=default, help=text)
+        text = "the base64_salt_separator of the Firebase project (%(default)s)"
+        parser.add_argument("--firebase-salt-separator", metavar="BASE64", default="Bw==", help=text)
         parser.add_argument("--dry-run", action="store_true", help="tell what would happen, and store nothing")
 
     def handle(self, *_arguments: Any, file: str, report: str | None, dry_run: bool, **options: Any) -> None:
@@ -64,6 +85,8 @@ class Command(ExampleCommand):
             source = opened.enter_context(_source(file))
             work = _work(Rehearsal if dry_run else Import, source, **options)
             is_resumed = not dry_run and work.resume()
+            if not is_resumed:
+                _check_columns(source, work.format, options["ignore_columns"])
             if is_resumed:
                 self.stderr.write(f"This import was stopped before; it goes on after {work.lines} lines.")
             work.report = opened.enter_context(self._report(report, is_resumed=is_resumed))
@@ -130,17 +153,72 @@ def _work(
     kind: type[Import],
     source: BinaryIO,
     *,
-    format: str,
     on_conflict: OnConflict,
     invite: bool,
     create_roles: bool,
     allow_privileged: bool,
     strict: bool,
-    **_options: Any,
+    **options: Any,
 ) -> Import:
     flags = (invite, create_roles, allow_privileged, strict)
-    fingerprint = _fingerprint(source, format, on_conflict, *map(str, flags))
-    return kind(FORMATS[format], _ignore, fingerprint, on_conflict, *flags)
+    named = sorted((name, str(value)) for name, value in options.items() if name in FORMAT_OPTIONS)
+    fingerprint = _fingerprint(source, on_conflict, *map(str, flags), repr(named))
+    return kind(_format(**options), _ignore, fingerprint, on_conflict, *flags)
+
+
+def _format(
+    *,
+    format: str,
+    ignore_columns: str,
+    firebase_rounds: int,
+    firebase_mem_cost: int,
+    firebase_salt_separator: str,
+    **_options: Any,
+) -> Format:
+    """With the parameters of the command. Raises CommandError for a project of Firebase whose hashes have others."""
+    chosen = replace(FORMATS[format], ignored=frozenset(filter(None, ignore_columns.split(","))) - {"*"})
+    if format != "firebase":
+        return chosen
+    try:
+        hashes.firebase(firebase_rounds, firebase_mem_cost, hashes.unbase64(firebase_salt_separator), b"salt", b"key")
+    except hashes.UnknownHash as fault:
+        raise CommandError(f"The --firebase options are no project's: {fault}.") from fault
+    if not settings.FIREBASE_SIGNER_KEY and "passwordHash" not in chosen.ignored:
+        raise CommandError(NO_SIGNER_KEY)
+    reader = partial(
+        readers.firebase,
+        rounds=firebase_rounds,
+        mem_cost=firebase_mem_cost,
+        salt_separator=firebase_salt_separator,
+    )
+    return replace(chosen, reader=reader)
+
+
+def _check_columns(source: BinaryIO, format: Format, ignored: str) -> None:
+    """Raises CommandError when the file names something that would be lost."""
+    if "*" in ignored.split(","):
+        return
+    source.seek(0)
+    with os.fdopen(os.dup(source.fileno()), "rb") as stream:
+        try:
+            unknown = sorted(files.unknown(stream, format.layout, format.unknown))
+        except NotReadable as fault:
+            raise CommandError(str(fault)) from fault
+    if not unknown:
+        return
+    shown = [_shown(name) for name in unknown[:SHOWN_COLUMNS]]
+    more = f" and {len(unknown) - SHOWN_COLUMNS} more" if len(unknown) > SHOWN_COLUMNS else ""
+    names = shlex.quote(",".join(shown)) if not more and shown == unknown else "'*'"
+    raise CommandError(
+        f"Nothing is imported: --format {format.name} has no place for {', '.join(shown)}{more}. "
+        f"Rename what you need; --ignore-columns {names} leaves it out."
+    )
+
+
+def _shown(name: str) -> str:
+    """A name of a column as an error may print it: one line that is not endless."""
+    text = "".join(character if character.isprintable() else "?" for character in name)
+    return text if len(text) <= COLUMN_LENGTH else f"{text[:COLUMN_LENGTH]}…"
 
 
 def _go(label: str, source: BinaryIO, work: Import) -> None:
@@ -148,7 +226,10 @@ def _go(label: str, source: BinaryIO, work: Import) -> None:
     source.seek(0)
     size = os.fstat(source.fileno()).st_size
     with os.fdopen(os.dup(source.fileno()), "rb") as stream, progress(label, size) as advance:
-        work.run(files.read(stream), lambda: advance(work.lines, os.lseek(source.fileno(), 0, os.SEEK_CUR)))
+        work.run(
+            files.read(stream, work.format.layout),
+            lambda: advance(work.lines, os.lseek(source.fileno(), 0, os.SEEK_CUR)),
+        )
 
 
 def _ignore(remarks: list[Remark], stands: int) -> int:
