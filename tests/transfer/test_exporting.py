@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -168,10 +170,37 @@ def test_a_spreadsheet_runs_no_cell(tmp_path: Path) -> None:
     assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r")]
 
 
-@given(st.text())
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+BEFORE = ("Ana;", "Ana;Ana; ", 'Ana;"', "Ana\t", "Ana\n", "Ana\r\n", ";", "'", ' "', "Ana;'")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_spreadsheet_of_any_country_runs_a_part_of_a_cell(
+    person: Callable[..., User], tmp_path: Path, separator: str
+) -> None:
+    """Their programs split at semicolons or tabs, within quotation marks that do not begin a cell, too."""
+    formulas = [f'{before}{begins}HYPERLINK("http://evil.example")' for before in BEFORE for begins in FORMULA]
+    user = person("ana")
+    for number, formula in enumerate(formulas):
+        user.pk, user.email, user.full_name, user.metadata = uuid4(), f"u{number}@example.com", formula, {"x": formula}
+        user.save(force_insert=True)
+    export(tmp_path / "users.csv")
+    text = (tmp_path / "users.csv").read_text()
+    with (tmp_path / "users.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file, delimiter=separator) for cell in row]
+    parts = [part for line in text.splitlines() for part in line.split(separator)]
+    assert len(cells) >= len(formulas)
+    assert not [cell for cell in [*cells, *parts] if cell.lstrip(' "').startswith(FORMULA)]
+
+
+@given(st.text() | st.text("'\"=+-@;\t\r\n a\uff1d"))
 def test_what_was_defused_is_restored(cell: str) -> None:
-    assert spreadsheets.restored(spreadsheets.defused(cell)) == cell
-    assert spreadsheets.defused(cell)[:1] not in ("=", "+", "-", "@", "\t", "\r")
+    defused = spreadsheets.defused(cell)
+    assert spreadsheets.restored(defused) == cell
+    parts = re.split(r"[;\t\r\n]", defused)
+    assert not [part for part in parts if part.lstrip(' "').startswith(FORMULA)]
 
 
 @pytest.mark.process
