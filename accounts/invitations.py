@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db import transaction
-from django.db.models import Case, CharField, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.enums import TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -110,11 +110,13 @@ def _conditions() -> dict[State, Q]:
     """Each state in SQL; exactly one holds for a user.
 
     Whoever has a password accepted, by the link or by a forgotten password. A link counts from when its mail was
-    made, so a late one may outlive the time that the invitation itself is given.
+    made, so a late one may outlive the time that the invitation itself is given. One from before the role gained
+    permissions has expired.
     """
     now = timezone.now()
-    links = OneTimeToken.objects.filter(user=OuterRef("pk"), purpose=Purpose.INVITATION, used_at=None, ended_at=None)
-    is_fresh = Q(invited_at__gt=now - settings.INVITATION_LIFETIME) | Q(Exists(links.filter(expires_at__gt=now)))
+    links = OneTimeToken.objects.living().filter(user=OuterRef("pk"), purpose=Purpose.INVITATION, used_at=None)
+    has_gained = Q(role__permissions_gained_at__isnull=False, role__permissions_gained_at__gte=F("invited_at"))
+    is_fresh = (Q(invited_at__gt=now - settings.INVITATION_LIFETIME) & ~has_gained) | Q(Exists(links))
     is_invited, is_ended = Q(invited_at__isnull=False), Q(invitation_ended_at__isnull=False)
     has_password = ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
     return {

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
@@ -27,7 +28,8 @@ def create(name: str, permissions: list[str], *, actor: User | None, description
 def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
     """Changes name, description or permissions; holds for the next request of everybody who has the role.
 
-    A role that a user has takes `roles.assign`, too: changing it gives that user other permissions.
+    A role that a user has takes `roles.assign`, too: changing it gives that user other permissions. Links that were
+    mailed before the role gained a permission stop working.
     Raises PermissionDenied, NotFound, Conflict, InvalidInput.
     """
     role = _current(role, actor)
@@ -39,6 +41,8 @@ def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
         changes["permissions"] = _bounded(changes["permissions"])
         _check_holds(changes["permissions"], actor)
         _check_default(role, changes["permissions"])
+        if not set(changes["permissions"]) <= set(role.permissions):
+            role.permissions_gained_at = timezone.now()
     for field, value in changes.items():
         setattr(role, field, value)
     _save(role, is_new=False)

@@ -23,6 +23,7 @@ __all__ = [
     "consume",
     "end",
     "end_all",
+    "end_mailed",
     "find",
     "find_also_used",
     "issue",
@@ -100,7 +101,8 @@ def consume(token: OneTimeToken) -> None:
     """
     _lock(token.user_id)
     now = timezone.now()
-    unused = OneTimeToken.objects.filter(pk=token.pk, used_at=None, ended_at=None, expires_at__gt=now)
+    living = OneTimeToken.objects.living().values("pk")
+    unused = OneTimeToken.objects.filter(pk=token.pk, pk__in=living, used_at=None)
     if not unused.update(used_at=now):
         raise InvalidToken
     _end(OneTimeToken.objects.filter(user=token.user_id, purpose=token.purpose).exclude(pk=token.pk))
@@ -118,6 +120,15 @@ def end_all(user: User) -> None:
     invited.update(invitation_ended_at=timezone.now())
 
 
+def end_mailed(user: User) -> None:
+    """Ends the unused tokens that were mailed to the user. Call it with the user's row locked.
+
+    It deletes them instead of marking them as ended: an email that is still pending, perhaps after a failed attempt,
+    then gets a token of its own. An invitation stays open.
+    """
+    OneTimeToken.objects.filter(user=user, used_at=None).delete()
+
+
 def prune() -> int:
     """Deletes what expired; returns how many."""
     return pruning.delete(OneTimeToken.objects.filter(expires_at__lt=timezone.now()))
@@ -129,8 +140,8 @@ def _lock(user_id: UUID) -> bool:
 
 
 def _living(secret: str, purpose: Purpose) -> OneTimeToken:
-    tokens = OneTimeToken.objects.select_related("user__role")
-    token = tokens.filter(digest=_digest(secret), purpose=purpose, ended_at=None, expires_at__gt=timezone.now()).first()
+    living = OneTimeToken.objects.living().select_related("user__role")
+    token = living.filter(digest=_digest(secret), purpose=purpose).first()
     if token is None or not token.user.is_active or not _is_for_address_of(token):
         raise InvalidToken
     return token

@@ -64,7 +64,8 @@ def create(email: str, *, actor: User | None, password: str | None = None, **fie
 def update(user: User, *, actor: User | None, **changes: Any) -> User:
     """Changes any of email, full_name, role, is_active, email_verified, locale and metadata.
 
-    Another address is to be confirmed unless it is said to be; another spelling of the same one is not.
+    Another address ends the user's sessions and is to be confirmed unless it is said to be; another spelling of the
+    same one does neither. Another role that holds permissions ends the links that were mailed before.
     Raises PermissionDenied, NotFound, LastAdmin, AddressTaken.
     """
     with _unique_address(), authority.changing(user, actor) as current:
@@ -174,6 +175,8 @@ def ensure_first_admin(email: str, password: str = "") -> str | None:
     user.password = hashers.make(made_up) if made_up else credentials.new_hash(password, user, field="password")
     with transaction.atomic():
         user.save()
+        tokens.end_all(user)  # a stranger may have registered the address before
+        sessions.revoke_all(user, actor=None)
         audit.record("user:created", user, actor=None, role=roles.ADMIN)
     return made_up
 
@@ -212,6 +215,16 @@ def _assign(user: User, role: Role, *, actor: User | None) -> None:
     old, user.role = user.role, role
     user.save(update_fields=["role"])
     audit.record("user:role_changed", user, actor=actor, old=old.name, new=role.name)
+    if role.permissions:
+        _end_mailed_links(user, actor=actor)
+
+
+def _end_mailed_links(user: User, *, actor: User | None) -> None:
+    """For a user who holds other permissions now; an open invitation is mailed again."""
+    is_invited = invitations.state(user) == invitations.State.SENT
+    tokens.end_mailed(user)
+    if is_invited:
+        invitations.owe(user, actor=actor)
 
 
 def _set_active(user: User, is_active: bool, *, actor: User | None) -> None:
@@ -222,11 +235,15 @@ def _set_active(user: User, is_active: bool, *, actor: User | None) -> None:
 
 
 def _move(user: User, email: str, is_verified: bool, *, actor: User | None) -> None:
-    """An invitation that is open goes to the new address."""
+    """Ends all sessions and mailed links: they may be those of the old address's owner.
+
+    An invitation that is open goes to the new address.
+    """
     is_invited = invitations.state(user) in invitations.OPEN
     old_email, user.email, user.email_verified = user.email, email, is_verified
     user.save(update_fields=["email", "email_verified"])
     tokens.end_all(user)
+    sessions.revoke_all(user, actor=actor)
     audit.record("email:changed", user, actor=actor)
     email_changed.send(sender=User, user=user, old_email=old_email)
     if is_invited:

@@ -79,7 +79,8 @@ class UserViewSet(OfPeople):
 
     @operation(
         "Update a user",
-        description="The address is required; a field that is not sent stays as it is.",
+        description="The address is required; a field that is not sent stays as it is. "
+        "Another address ends the user's sessions; another role that holds permissions ends links mailed before.",
         request=UserChanges,
         success=(200, UserSerializer),
         refusals=[*REFUSALS, "last_admin"],
@@ -91,6 +92,8 @@ class UserViewSet(OfPeople):
 
     @operation(
         "Change a user",
+        description="Another address ends the user's sessions; "
+        "another role that holds permissions ends links mailed before.",
         request=UserChanges(partial=True),
         success=(200, UserSerializer),
         refusals=[*REFUSALS, "last_admin"],

@@ -1,6 +1,7 @@
 """A one-time token: what proves that somebody reads the mails of an address."""
 
 from django.db import models
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.addresses import ADDRESS_LENGTH
@@ -15,6 +16,17 @@ class Purpose(models.TextChoices):
     INVITATION = "invitation"
 
 
+class OneTimeTokenQuerySet(models.QuerySet["OneTimeToken"]):
+    def living(self) -> "OneTimeTokenQuerySet":
+        """Those that neither expired nor ended, and were mailed after the user's role last gained permissions.
+
+        The time stands at the role: a million users may have it, and their tokens are not written to.
+        """
+        gained_at = "user__role__permissions_gained_at"
+        is_newer = Q(**{gained_at: None}) | Q(**{f"{gained_at}__lt": F("created_at")})
+        return self.filter(is_newer, ended_at=None, expires_at__gt=timezone.now())
+
+
 class OneTimeToken(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="one_time_tokens")
@@ -26,6 +38,8 @@ class OneTimeToken(models.Model):
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True, help_text="Overtaken by a newer request or by another change.")
+
+    objects = OneTimeTokenQuerySet.as_manager()
 
     class Meta:
         indexes = (

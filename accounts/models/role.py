@@ -12,6 +12,9 @@ class Role(models.Model):
     name = models.CharField(_("name"), max_length=roles.NAME_LENGTH, unique=True)
     description = models.CharField(_("description"), max_length=250, blank=True, default="")
     permissions = models.JSONField(_("permissions"), default=list, blank=True)
+    permissions_gained_at = models.DateTimeField(
+        null=True, editable=False, help_text="Links mailed before it to users who have the role do not work any more."
+    )
     is_builtin = models.BooleanField(_("built in"), default=False, editable=False)
 
     class Meta:

@@ -7,7 +7,10 @@ from django.core.management import call_command, load_command_class
 
 COMMANDS = ["createadmin", "users", "sessions", "keys", "audit", "seed"]
 ACTIONS = [
-    *(f"users {name}" for name in ("list", "show", "create", "invite", "suspend", "activate", "unlock", "set-role")),
+    *(
+        f"users {name}"
+        for name in ("list", "show", "create", "invite", "suspend", "activate", "verify", "unlock", "set-role")
+    ),
     *(
         "users delete",
         "sessions list",

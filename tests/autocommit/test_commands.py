@@ -84,6 +84,7 @@ CASES: dict[str, Arguments] = {
     "users show": ana,
     "users suspend": ana,
     "users unlock": ana,
+    "users verify": ana,
 }
 # Those that run until they are stopped, with the tests that run them on both databases.
 LASTING = {"relay": "tests/autocommit/test_commands.py", "serve": "tests/attacks/conftest.py"}
