@@ -14,6 +14,7 @@ from django.db import Error, close_old_connections
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from accounts import database_errors
 from accounts.addresses import deliverable
 from notifications import mail_server, mails, metrics, outbox
 from notifications.durability import unsynced
@@ -34,12 +35,17 @@ def deliver(mail_id: UUID) -> None:
     """Sends the mail if it is owed, due and in nobody else's hands, and writes down how it went.
 
     Never call it in a transaction: what it writes must stand before the mail goes. Raises Unforeseen, after the mail
-    was postponed and the place of the fault logged.
+    was postponed and the place of the fault logged. While the database is away nothing is raised: the mail stays in
+    the outbox, and is taken up when its lease has ended.
     """
     close_old_connections()
     try:
         _deliver(mail_id)
     except Exception as fault:  # noqa: BLE001 - only here is it certain that its words go nowhere
+        database_errors.drop_if_read_only(fault)
+        if database_errors.is_temporary(fault):
+            log.warning("mail %s waits for the database (%s)", mail_id, type(fault).__name__)
+            return
         name, place = type(fault).__name__, "".join(traceback.format_tb(fault.__traceback__))
         log.error("mail %s met a fault that nobody foresaw, %s, in\n%s", mail_id, name, place)
         raise Unforeseen(name) from None
@@ -85,7 +91,8 @@ def _settle_sent(mail: OutboxMail) -> None:
         try:
             outbox.settle_sent(mail)
             return
-        except Error:
+        except Error as error:
+            database_errors.drop_if_read_only(error)
             if mail.lease_until is None or timezone.now() > mail.lease_until:
                 raise
             close_old_connections()

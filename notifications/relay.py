@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error, close_old_connections
 
+from accounts import database_errors
 from accounts.signals import time_passed
 from notifications import outbox, publisher
 from notifications.crew import Crew
@@ -64,6 +65,7 @@ class Relay:
                 sweep(queue, crew)
             time_passed.send(sender=Relay)
         except Error as fault:
+            database_errors.drop_if_read_only(fault)
             log.error("the database failed; the relay goes on in a second: %s", fault)
             time.sleep(ROUND_SECONDS)
 

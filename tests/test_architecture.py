@@ -20,7 +20,7 @@ usermanager
     children  preparation  middleware  faults
     health  metrics  logs  supervisor  worker_ready  web_worker  api_docs
     settings  client_shares  client_socket
-    environment  counts  database_settings  request_framing
+    environment  counts  database_settings  metrics_folder  request_framing
     connection_urls
 notifications
     apps
@@ -48,7 +48,7 @@ accounts
     hashers  foreign_hashers  password_policy
     hashing_gate
     hashing_places
-    metadata  names  search  spreadsheets
+    metadata  names  search  spreadsheets  database_errors
     errors  roles  signals  addresses  origin  quotas  pruning  batches  private_files
 celery_app
 """
@@ -56,7 +56,7 @@ celery_app
 # All that notifications may know of accounts; docs/architecture.md says why each is needed.
 KNOWN_OF_ACCOUNTS = {
     *("signals", "models", "tokens", "throttling", "addresses"),
-    *("management", "admin", "audit", "pruning"),
+    *("management", "admin", "audit", "pruning", "database_errors"),
 }
 
 # What may be imported within a function, and why not at the top.

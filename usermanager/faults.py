@@ -1,6 +1,7 @@
 """What is answered when no view does: a problem document to programs, a short page to people."""
 
 import logging
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,18 +16,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import origin
+from accounts import database_errors, origin
 from accounts.api.errors import TITLES, problem_response
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-CODES = {400: "parse_error", 403: "permission_denied", 404: "not_found", 500: "server_error"}
+CODES = {400: "parse_error", 403: "permission_denied", 404: "not_found", 500: "server_error", 503: "overloaded"}
 DETAILS = {
     400: _("This request cannot be understood."),
     403: _("You may not do this. If you came from a form, open it again and send it once more."),
     404: _("There is nothing here."),
     500: _("Something went wrong on our side."),
+    503: database_errors.DETAIL,
 }
 UNKNOWN_HOST = _("This server does not answer requests for this host name.")
 HOST_LENGTH = 255
@@ -71,6 +73,12 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """For whatever a view or a middleware raised: Django calls this while it handles the exception."""
+    if refusal := database_errors.refusal(sys.exception()):
+        response = _answer(request, 503)
+        response["Retry-After"] = str(refusal.retry_after_seconds)
+        response._has_been_logged = True  # type: ignore[attr-defined]  # else Django logs a traceback
+        return response
     return _answer(request, 500)
 
 

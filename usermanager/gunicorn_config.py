@@ -9,16 +9,18 @@ from typing import Any
 from django.conf import settings
 from django.urls import get_resolver
 
+from usermanager.metrics_folder import PARENT, PREFIX
+
 os.umask(0o077)  # as the settings do, for the files of metrics, which are made before the settings are read
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usermanager.settings")
 # The client of Prometheus reads this when it is imported: each process then counts in a file of its own.
 # `serve` gives one to all of its processes, docker-compose.yml to all of its containers.
-own_metrics = None if METRICS_FOLDER in os.environ else tempfile.mkdtemp(prefix="usermanager-metrics-")
+own_metrics = None if METRICS_FOLDER in os.environ else tempfile.mkdtemp(dir=PARENT, prefix=PREFIX)
 os.environ.setdefault(METRICS_FOLDER, own_metrics or "")
 from accounts import hashing_gate  # noqa: E402 - imports the client
-from usermanager import counts  # noqa: E402 - so does this
+from usermanager import counts, database_settings  # noqa: E402 - so does this
 
 bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
 workers = settings.WEB_WORKERS
@@ -29,9 +31,11 @@ threads = settings.WEB_THREADS + settings.LOGIN_CONCURRENCY + settings.LOGIN_QUE
 # That many threads must not each keep a connection: PostgreSQL has a hundred. They borrow one for as long as a request,
 # and not while it hashes.
 if not settings.IS_SQLITE:
-    database = settings.DATABASES["default"]
-    pool = {"min_size": 1, "max_size": settings.WEB_THREADS}
-    database |= {"CONN_MAX_AGE": 0, "OPTIONS": {**database["OPTIONS"], "pool": pool}}
+    free = 2 * settings.WEB_THREADS  # of threads that neither have nor wait for a connection
+    pooled = database_settings.with_pool(
+        settings.DATABASES["default"], size=settings.WEB_THREADS, waiting=max(1, threads - free)
+    )
+    settings.DATABASES["default"] |= pooled
 graceful_timeout = 25
 limit_request_line = 8190
 forwarded_allow_ips = ""  # what a proxy says is Django's to believe, see TRUSTED_PROXIES

@@ -1,7 +1,8 @@
 """gunicorn's worker with threads, in which a client that is slow takes no thread.
 
 The main thread reads each request and gives it to a thread when it is whole, in turn between client networks, and waits
-for clients that were answered to hang up. What is not even HTTP is refused with a problem document, too.
+for clients that were answered to hang up. What is not even HTTP is refused with a problem document, too. The probes of
+/health/ have threads of their own, so that they are answered whatever all others are waiting for.
 """
 
 import json
@@ -9,6 +10,7 @@ import selectors
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -34,6 +36,7 @@ LINGER_SECONDS = 1.0  # for a client to take the end of its answer and hang up
 RETRY_SECONDS = 2
 LOOK_SECONDS = 0.25  # between two looks for what is late
 MOST_LEAVING = 200
+PROBES = (b"GET /health/live", b"GET /health/ready")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 OURS = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)  # faults of the server, not of a client
@@ -94,6 +97,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         hash_awaited.connect(self._idles)
+        self.probe_threads = {probe: ThreadPoolExecutor(1, "probe") for probe in PROBES}
         super().init_process()
 
     def enqueue_req(self, conn: Any) -> None:
@@ -133,11 +137,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         header = bytes(conn.sock.received[: conn.sock.framing.body_at or 0])
         conn.network = client_network(_peer(conn), header)
         conn.has_idled = False
+        if (threads := self._threads_of_probe(conn, header)) is not None:
+            self._forget(conn)
+            done = threads.submit(self.handle, conn)
+            done.add_done_callback(lambda _done: self.method_queue.defer(self._finish, conn, done))
+            return
         if not self.turns.add(conn, conn.network):
             self._refuse(conn, OVERLOADED)
             return
         self._forget(conn)
         self._start_threads()
+
+    def _threads_of_probe(self, conn: Any, header: bytes) -> ThreadPoolExecutor | None:
+        """For the first request of a connection: a client that never reads its answers takes no thread for long."""
+        probe = next((probe for probe in PROBES if header.startswith(probe)), None)
+        return self.probe_threads[probe] if probe and not conn.initialized else None
 
     def _start_threads(self) -> None:
         while (conn := self.turns.next()) is not None:
@@ -167,11 +181,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         self.turns.ends(conn.network, has_idled=conn.has_idled)
+        self._finish(conn, fs)
+        self._start_threads()
+
+    def _finish(self, conn: Any, fs: Any) -> None:
         if fs.cancelled() or fs.exception() or fs.result():
             super().finish_request(conn, fs)
         else:
             self._hang_up(conn)
-        self._start_threads()
 
     def _refuse(self, conn: Any, problem: Problem) -> None:
         """Answers a connection that is not given to a thread."""

@@ -10,9 +10,9 @@ from drf_standardized_errors.formatter import flatten_errors
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions
 
-from accounts import origin
+from accounts import database_errors, origin
 from accounts.api.negotiation import PROBLEM_TYPE
-from accounts.errors import AccountError, InvalidInput
+from accounts.errors import AccountError, InvalidInput, Overloaded
 
 CONTENT_TYPE = PROBLEM_TYPE
 CHALLENGE = "Bearer"
@@ -28,10 +28,12 @@ TITLES = {
     "payload_too_large": _("Payload too large"),
     "unsupported_media_type": _("Unsupported media type"),
     "server_error": _("Internal error"),
+    "overloaded": Overloaded.title,
 }
 DETAILS = {
     "validation_error": _("Some of the input cannot be taken; see errors."),
     "server_error": _("Something went wrong on our side. The request id helps us to find it."),
+    "overloaded": database_errors.DETAIL,
 }
 
 
@@ -45,11 +47,13 @@ class Refusal(exceptions.APIException):
 
 
 class ProblemHandler(ExceptionHandler):
-    """Makes the answer of an exception; what is not one of ours or of REST framework's is a 500 and is logged."""
+    """Makes the answer of an exception; what is not one of ours, of REST framework's or of the database
+    for the moment, is a 500 and is logged."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
-        if isinstance(exc, AccountError):
-            return Refusal(exc)
+        refusal = exc if isinstance(exc, AccountError) else database_errors.refusal(exc)
+        if refusal:
+            return Refusal(refusal)
         return super().convert_known_exceptions(exc)
 
     def format_exception(self, exc: exceptions.APIException) -> dict[str, Any]:

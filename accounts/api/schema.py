@@ -112,7 +112,8 @@ def operation(
     name = re.sub(r"[^a-z]+", "_", summary.lower().replace("'", "")).strip("_")
 
     def describe(handler: Any) -> Any:
-        codes = {*refusals} if shape is None else {"not_acceptable", *refusals}
+        refused = {"overloaded", *refusals}  # by the database, which may not be able to do it now
+        codes = refused if shape is None else {"not_acceptable", *refused}
         codes |= set() if handler.__name__ in READING else OF_A_BODY
         codes |= set() if request is None else {"validation_error"}
         described = {"request": request, "responses": responses | _refusals(codes), "examples": examples, **options}

@@ -269,8 +269,7 @@ def test_a_database_that_stays_away_is_given_up_with_the_lease(
         raise OperationalError("locked")
 
     monkeypatch.setattr(outbox, "settle_sent", fail)
-    with pytest.raises(delivery.Unforeseen, match="OperationalError"):
-        deliver(owe())
+    assert deliver(owe()).state == State.SENDING  # which the next sender takes for a dead one's
     assert timezone.now() > ends_at
 
 

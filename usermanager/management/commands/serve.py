@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from accounts.management.base import ExampleCommand
 from usermanager import health
 from usermanager.children import children
+from usermanager.metrics_folder import PARENT, PREFIX
 from usermanager.preparation import prepare
 from usermanager.supervisor import ChildFailed, Supervisor
 
@@ -26,7 +27,7 @@ class Command(ExampleCommand):
     example = "serve"
 
     def handle(self, *arguments: Any, **options: Any) -> None:
-        with _listen() as listener, TemporaryDirectory(prefix="usermanager-metrics-") as metrics:
+        with _listen() as listener, TemporaryDirectory(dir=PARENT, prefix=PREFIX) as metrics:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # in which all processes count, and a web process adds up
             password = prepare()
             supervisor = Supervisor(list(children(listener)), settings.BASE_DIR)
