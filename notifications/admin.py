@@ -165,6 +165,11 @@ class OutboxMailAdmin(PanelModelAdmin):
         term = search_term.strip()
         return (queryset.filter(_named(term)) if term else queryset), False
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        if self.has_view_permission(request) and (why := panel.why_held()):
+            self.message_user(request, why, messages.ERROR)
+        return super().changelist_view(request, extra_context)
+
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         mine = [

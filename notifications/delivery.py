@@ -16,10 +16,11 @@ from django.utils.translation import gettext_noop
 
 from accounts import database_errors
 from accounts.addresses import deliverable
-from notifications import mail_server, mails, metrics, outbox
+from notifications import hold, mail_server, mails, metrics, outbox
 from notifications.durability import unsynced
 from notifications.mail_folder import KIND_HEADER
 from notifications.models import OutboxMail
+from notifications.refusals import Scope
 
 SETTLING = timedelta(seconds=20)  # a row may wait for its lock as long as SQLite lets it
 AGAIN_SECONDS = 0.5
@@ -64,16 +65,18 @@ def _deliver(mail_id: UUID) -> None:
         mail_server.send(message(mail, content))
     except mails.NotWanted as reason:
         outbox.settle_cancelled(mail, str(reason))
+        hold.try_another(mail)
         metrics.count_try(mail, "cancelled")
         log.info("mail %s (%s) is not wanted any more: %s", mail.pk, mail.kind, reason)
     except mail_server.NotSent as fault:
-        _settle_not_sent(mail, without_secrets(str(fault)), is_final=fault.is_final)
+        _settle_not_sent(mail, without_secrets(str(fault)), fault.scope)
     except Exception as fault:
         outbox.postpone(mail, type(fault).__name__)  # not its text, which could quote the mail
         metrics.count_try(mail, "postponed")
         raise
     else:
         _settle_sent(mail)
+        hold.end(mail)
         metrics.count_sent(mail)
         log.info("mail %s (%s) was sent, try %d", mail.pk, mail.kind, mail.attempts)
 
@@ -99,10 +102,17 @@ def _settle_sent(mail: OutboxMail) -> None:
             time.sleep(AGAIN_SECONDS)
 
 
-def _settle_not_sent(mail: OutboxMail, reason: str, *, is_final: bool) -> None:
-    settle = outbox.settle_failed if is_final else outbox.postpone
+def _settle_not_sent(mail: OutboxMail, reason: str, scope: Scope) -> None:
+    """A refusal of us holds the queue. One that names a recipient or a text does not if another email just went out."""
+    if scope is Scope.US or (scope is Scope.MAYBE_US and not hold.took_another_just_now(mail)):
+        hold.begin_or_go_on(mail, reason)
+        metrics.count_try(mail, "held")
+        return
+    settle = outbox.settle_failed if scope is Scope.EMAIL else outbox.postpone
     settle(mail, reason)
-    metrics.count_try(mail, "failed" if is_final else "postponed")
+    if scope is not Scope.LATER:  # the server talks with us about single emails
+        hold.end(mail)
+    metrics.count_try(mail, "failed" if scope is Scope.EMAIL else "postponed")
     log.warning("mail %s (%s) was not sent, try %d: %s", mail.pk, mail.kind, mail.attempts, reason)
 
 
@@ -125,8 +135,11 @@ def message(mail: OutboxMail, content: mails.Content) -> EmailMultiAlternatives:
 
 
 def without_secrets(reason: str) -> str:
-    """A mail server's words on one line, without the links' secrets, which a filter for bad links would quote."""
-    return re.sub(r"token=[\w-]+", f"token={mails.BLANK}", " ".join(reason.split()))
+    """A mail server's words on one line, without the links' secrets, which a filter for bad links would quote.
+
+    Quoted-printable breaks them with a = at the end of a line.
+    """
+    return re.sub(r"token=[\w-]+(= [\w-]+)*", f"token={mails.BLANK}", " ".join(reason.split()))
 
 
 def _host() -> str:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 
 from accounts import audit
 from accounts.models import User
-from notifications import doorbell, outbox
+from notifications import doorbell, hold, outbox
 from notifications.models import OutboxMail, State
 
 AT_ONCE = 50  # in one transaction, which on SQLite keeps everybody else from writing
@@ -26,6 +26,7 @@ OBSTACLES = {
 def send_again(mails: QuerySet[OutboxMail], *, actor: User | None) -> int:
     """Owes those anew that failed, were cancelled or wait for their next try; returns how many."""
     number = _each(mails, outbox.retry, "mail:retried", actor)
+    hold.probe_soon()
     doorbell.ring()
     return number
 

@@ -9,40 +9,51 @@ import smtplib
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SMTPBackend
+from django.core.mail.message import utf8_charset_qp
+
+from notifications import refusals
+from notifications.refusals import Scope
 
 CONVERSATION_SECONDS = 30.0  # well within outbox.LEASE: whoever takes a mail over must not meet its former sender
 IDLE_SECONDS = 5.0
 CLOSING = 421
-ABOUT_US = {530, 534, 535, 538}  # the server refuses us, who have to log in, and not the mail
 
 _thread = threading.local()
 
 
 class NotSent(Exception):
-    """The mail was not taken, or nobody knows whether it was. `is_final`: it never will be."""
+    """The email was not taken, or nobody knows whether it was. `scope`: what follows from that."""
 
-    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+    def __init__(self, reason: str, scope: Scope = Scope.LATER) -> None:
         super().__init__(reason)
-        self.is_final = is_final
+        self.scope = scope
 
 
 def send(message: EmailMessage) -> None:
     """Hands the message over; to an SMTP server, over this thread's connection. Raises NotSent."""
     try:
-        backend = get_connection()
-        if isinstance(backend, SMTPBackend):
+        configured = get_connection()
+        if isinstance(configured, SMTPBackend):
             _send_over_line(message)
         else:
-            backend.send_messages([message])
-    except smtplib.SMTPException as fault:
-        raise _not_sent(fault) from None
-    except OSError as fault:
-        raise NotSent(f"{type(fault).__name__}: {fault}") from None
+            configured.send_messages([message])
+    except (smtplib.SMTPException, OSError) as fault:
+        said = refusals.answer(fault)
+        raise NotSent(str(said) if said else f"{type(fault).__name__}: {fault}", refusals.scope(fault)) from None
+
+
+def backend() -> BaseEmailBackend:
+    """The configured backend; for SMTP, one that greets and encodes as ours do."""
+    configured = get_connection()
+    return _Backend() if isinstance(configured, SMTPBackend) else configured
 
 
 def hang_up() -> None:
@@ -58,8 +69,16 @@ class _SMTP(smtplib.SMTP):
 
     def _get_socket(self, *arguments: Any) -> socket.socket:
         sock: socket.socket = super()._get_socket(*arguments)  # type: ignore[misc]
-        _thread.line.watch(sock)
+        if line := getattr(_thread, "line", None):
+            line.watch(sock)
         return sock
+
+    def ehlo(self, name: str = "") -> tuple[int, bytes]:
+        """Greets with EMAIL_EHLO_NAME, or the name that smtplib finds for this machine."""
+        return super().ehlo(name or settings.EMAIL_EHLO_NAME)
+
+    def helo(self, name: str = "") -> tuple[int, bytes]:
+        return super().helo(name or settings.EMAIL_EHLO_NAME)
 
     def quit(self) -> tuple[int, bytes]:
         self.putcmd("QUIT")
@@ -75,6 +94,12 @@ class _Backend(SMTPBackend):
     @property
     def connection_class(self) -> type[_SMTP]:
         return _SMTPOverTLS if self.use_ssl else _SMTP
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        """Encodes texts as quoted-printable: not every server takes 8-bit content, and none lines over 998 bytes."""
+        for message in email_messages:
+            message.encoding = utf8_charset_qp
+        return super().send_messages(email_messages)
 
 
 class Line:
@@ -175,17 +200,3 @@ def _send_over_line(message: EmailMessage) -> None:
         line.hang_up()
     _thread.line = Line(until)
     _thread.line.send(message)
-
-
-def _not_sent(fault: smtplib.SMTPException) -> NotSent:
-    code: int
-    text: bytes | str
-    if isinstance(fault, smtplib.SMTPRecipientsRefused):
-        code, text = next(iter(fault.recipients.values()))
-    elif isinstance(fault, smtplib.SMTPResponseException):
-        code, text = fault.smtp_code, fault.smtp_error
-    else:
-        return NotSent(f"{type(fault).__name__}: {fault}")
-    words = text.decode(errors="replace") if isinstance(text, bytes) else text
-    is_about_mail = isinstance(fault, smtplib.SMTPRecipientsRefused | smtplib.SMTPSenderRefused | smtplib.SMTPDataError)
-    return NotSent(f"{code} {words}", is_final=is_about_mail and 500 <= code < 600 and code not in ABOUT_US)

@@ -63,6 +63,7 @@ class OutboxMail(models.Model):
     last_error = models.CharField(_("last error"), max_length=ERROR_LENGTH, blank=True, default="")
 
     objects = OutboxMailQuerySet.as_manager()
+    is_probe = False  # claimed while the queue is held, to see whether the mail server takes emails again
 
     class Meta:
         verbose_name = _("mail")
@@ -89,3 +90,24 @@ class OutboxMail(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
+
+
+class DeliveryHold(models.Model):
+    """Why no email goes out: the mail server refuses this installation, and would refuse every email. At most one row.
+
+    The queue waits without using up attempts. One email at a time is tried until the server takes one.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    reason = models.CharField(max_length=ERROR_LENGTH)
+    since = models.DateTimeField(default=timezone.now)
+    refused = models.UUIDField(help_text="The email that was refused last.")
+    refusals = models.PositiveIntegerField(default=1)
+    probe = models.UUIDField(null=True, help_text="The email that may be tried now.")
+    next_probe_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(pk=1), name="hold_is_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.since:%Y-%m-%d %H:%M} UTC: {self.reason}"

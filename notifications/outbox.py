@@ -66,7 +66,8 @@ def put(
 
 
 def claim(mail_id: UUID) -> OutboxMail | None:
-    """The mail, for this caller alone until the lease ends; None if it need not be sent now, or not by this caller.
+    """The mail, for this caller alone until the lease ends; None if it need not be sent now, or not by this caller, or
+    the queue is held and this is not the probe.
 
     The try counts from here, so that a mail which kills its sender is not tried for ever.
     """
@@ -156,6 +157,30 @@ def postpone(mail: OutboxMail, reason: str) -> None:
     )
 
 
+def put_back(mail: OutboxMail, reason: str) -> None:
+    """It is pending as before, behind the others, and the attempt does not count: it was not about this email."""
+    OutboxMail.objects.held(mail).update(
+        state=State.OWED,
+        attempts=F("attempts") - 1,
+        next_attempt_at=timezone.now(),
+        lease_until=None,
+        last_error=reason[:ERROR_LENGTH],
+    )
+
+
+def postpone_waiting(mail_id: UUID) -> None:
+    """Counts an attempt of an email that is pending, and lets it wait for its next one."""
+    for mail in OutboxMail.objects.filter(pk=mail_id, state=State.OWED):
+        attempts = mail.attempts + 1
+        is_last = attempts >= MAX_ATTEMPTS
+        OutboxMail.objects.filter(pk=mail_id, state=State.OWED, attempts=mail.attempts).update(
+            state=State.FAILED if is_last else State.OWED,
+            attempts=attempts,
+            next_attempt_at=timezone.now() + _pause(attempts),
+            lease_until=None,
+        )
+
+
 def retry(mails: QuerySet[OutboxMail]) -> int:
     """Owes those anew that failed, were cancelled or wait for their next try; returns how many.
 
@@ -200,7 +225,8 @@ _CLAIM = """
 UPDATE notifications_outboxmail SET state = 'sending', attempts = attempts + 1, lease_until = %(lease)s
 WHERE id = %(id)s AND attempts < %(most)s
     AND (state = 'owed' AND next_attempt_at <= %(now)s OR state = 'sending' AND lease_until <= %(now)s)
-RETURNING *
+    AND NOT EXISTS (SELECT 1 FROM notifications_deliveryhold WHERE probe IS NULL OR probe <> %(id)s)
+RETURNING *, EXISTS (SELECT 1 FROM notifications_deliveryhold) AS is_probe
 """
 _SETTLE_SENT = """
 UPDATE notifications_outboxmail SET state = 'sent', sent_at = %(now)s, lease_until = NULL, last_error = ''

@@ -14,6 +14,7 @@ from accounts.admin.charts import counted
 from accounts.admin.overview import Tile, on_overview
 from accounts.admin.sections import ROWS, Section, on_user_page
 from accounts.models import User
+from notifications import hold
 from notifications.mails import KINDS
 from notifications.models import OutboxMail, State
 
@@ -46,6 +47,26 @@ def _failed(request: HttpRequest) -> Tile | None:
         return None
     number = counted("mails.failed", lambda: OutboxMail.objects.filter(state=State.FAILED))
     return Tile(_("Failed mails"), number, _list(state=State.FAILED), "bad")
+
+
+@on_overview
+def _held(request: HttpRequest) -> Tile | None:
+    """How many emails wait, while the mail server refuses this installation; the list says why."""
+    if not holds(request, "mails.view") or hold.current() is None:
+        return None
+    number = counted("mails.held", lambda: OutboxMail.objects.filter(state=State.OWED))
+    return Tile(_("Emails held: the mail server refuses them"), number, _list(state=State.OWED), "bad")
+
+
+def why_held() -> str:
+    """Why no email goes out, if none does."""
+    if (held := hold.current()) is None:
+        return ""
+    since = words.moment(held.since)
+    return _("The mail server has refused this installation since %(since)s, so all emails wait: %(reason)s") % {
+        "since": since,
+        "reason": held.reason,
+    }
 
 
 @on_user_page

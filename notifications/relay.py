@@ -12,12 +12,12 @@ from django.db import Error, close_old_connections
 
 from accounts import database_errors
 from accounts.signals import time_passed
-from notifications import outbox, publisher
+from notifications import hold, outbox, publisher
 from notifications.crew import Crew
 from notifications.doorbell import Doorbell
 from notifications.durability import unsynced
 from notifications.housekeeping import Housekeeper
-from notifications.models import Queue
+from notifications.models import DeliveryHold, Queue
 from notifications.outbox import Due
 
 THREADS = 4
@@ -40,6 +40,7 @@ class Relay:
         """Works until stop() is called; then lets the mails that are being sent go out."""
         log.info("the relay is ready")
         try:
+            self._begin()
             while not self._is_stopping:
                 self._round(self._doorbell.wait(ROUND_SECONDS))
         finally:
@@ -55,19 +56,34 @@ class Relay:
         self._is_stopping = True
         self._doorbell.nudge()
 
+    def _begin(self) -> None:
+        """The settings may have changed since the mail server refused us."""
+        try:
+            hold.probe_soon()
+        except Error as fault:
+            log.error("the database failed; the relay begins all the same: %s", fault)
+
     def _round(self, rung: list[UUID]) -> None:
         """What somebody rang for goes first: the broker did not take it, or there is none."""
         for mail_id in rung:
             self._crews[Queue.NOW].offer(mail_id)
         try:
             close_old_connections()
-            for queue, crew in self._crews.items():
-                sweep(queue, crew)
+            if held := hold.current():
+                self._probe(held)
+            else:
+                for queue, crew in self._crews.items():
+                    sweep(queue, crew)
             time_passed.send(sender=Relay)
         except Error as fault:
             database_errors.drop_if_read_only(fault)
             log.error("the database failed; the relay goes on in a second: %s", fault)
             time.sleep(ROUND_SECONDS)
+
+    def _probe(self, held: DeliveryHold) -> None:
+        """Nothing but the probe could be claimed."""
+        if probe := hold.choose_probe(held):
+            self._crews[Queue(probe.queue)].offer(probe.pk)
 
 
 def sweep(queue: Queue, crew: Crew) -> None:

@@ -6,7 +6,9 @@ import socket
 import ssl
 
 from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
+
+from notifications import mail_server, refusals
 
 SUBJECT = "A test mail of UserManager"
 TAKEN = {
@@ -22,6 +24,15 @@ ANSWERS = (
     (r"53[08] .*TLS", "{place} wants the connection encrypted: write smtp+tls:// (STARTTLS) in EMAIL_URL. {said}"),
     (r"530 ", "{place} wants a login: write a user and a password in EMAIL_URL, smtp+tls://user:password@host. {said}"),
     (r"53[458] ", "{place} refuses the user or the password in EMAIL_URL, or how they were given. {said}"),
+    (
+        r"[45]\d\d .*\b(helo|ehlo)\b",
+        "{place} refuses the name {ehlo} that it is greeted with: write this machine's own in EMAIL_EHLO_NAME. {said}",
+    ),
+    (
+        r"[45]\d\d .*(client host|blocked using|reverse (dns|host))",
+        "{place} takes no mail from this machine's IP address: look at its PTR record and at block lists. {said}",
+    ),
+    (r"[45]\d\d .*\bsender\b", "{place} refuses the sender {sender}: look at EMAIL_FROM. {said}"),
     (
         r"5\d\d .*\brelay",
         "{place} passes mails on only for those who log in: name a user in EMAIL_URL. {said}",
@@ -57,7 +68,7 @@ class Failed(Exception):
 def send(address: str) -> str:
     """Returns where the mail went, in words. Raises Failed."""
     try:
-        EmailMessage(SUBJECT, TEXT, to=[address], connection=get_connection()).send()
+        EmailMessage(SUBJECT, TEXT, to=[address], connection=mail_server.backend()).send()
     except (smtplib.SMTPException, OSError) as fault:
         raise Failed(explain(fault)) from fault
     folder = getattr(settings, "EMAIL_FILE_PATH", "")  # Django has no such setting unless EMAIL_URL names a folder
@@ -68,22 +79,10 @@ def explain(fault: Exception) -> str:
     """What an operator can do about a fault of the mail server or on the way there."""
     if isinstance(fault, smtplib.SMTPServerDisconnected) and isinstance(fault.__context__, TimeoutError):
         fault = fault.__context__  # it was we who lost patience
-    answer = _answer(fault)
+    answer = str(refusals.answer(fault) or "")
     by_answer = (hint for pattern, hint in ANSWERS if re.match(pattern, answer, re.IGNORECASE | re.DOTALL))
     hint = next(by_answer, "") or next(hint for kind, hint in HINTS if isinstance(fault, kind))
     host, words = settings.EMAIL_HOST, answer or str(fault)
     place, sender = f"{host}:{settings.EMAIL_PORT}", settings.DEFAULT_FROM_EMAIL
-    return hint.format(place=place, host=host, sender=sender, words=words, said=f"It said: {words}")
-
-
-def _answer(fault: Exception) -> str:
-    """What the server answered, with the code before it; nothing if the fault is no answer."""
-    code: int
-    text: bytes | str
-    if isinstance(fault, smtplib.SMTPRecipientsRefused):
-        code, text = next(iter(fault.recipients.values()))
-    elif isinstance(fault, smtplib.SMTPResponseException):
-        code, text = fault.smtp_code, fault.smtp_error
-    else:
-        return ""
-    return f"{code} {text.decode(errors='replace') if isinstance(text, bytes) else text}"
+    ehlo = settings.EMAIL_EHLO_NAME or socket.getfqdn()
+    return hint.format(ehlo=ehlo, place=place, host=host, sender=sender, words=words, said=f"It said: {words}")

@@ -30,8 +30,9 @@ notifications
     publisher  crew  housekeeping
     tasks  doorbell
     delivery
-    mails  outbox  mail_server  mail_folder  trial  metrics
-    models  rendering  durability
+    hold  trial
+    mails  outbox  mail_server  mail_folder  metrics
+    models  rendering  durability  refusals
 accounts
     apps  urls
     api  admin  pages  backends  checks  management

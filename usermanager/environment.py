@@ -31,6 +31,8 @@ _DURATION = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _RATE = re.compile(r"([1-9]\d{0,6})/(\w+)", re.ASCII)
 _SENDER = re.compile(r"[!-?A-~]+@[^@\s]+")  # ASCII before the @: few mail servers take anything else
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
+_PUBLIC_NAME = re.compile(r"([a-z0-9_-]+\.)+(?!\d+$)[a-z0-9-]{2,}", re.ASCII)
+_ADDRESS_LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
 _LONGEST = timedelta(days=36500)
 
 USAGE_STATUS = 2
@@ -143,6 +145,11 @@ class Environment(FileAwareEnv):
         )
         return self.read(name, default, _sender, hint)
 
+    def ehlo_name(self, name: str, url: str) -> str:
+        """A host name, or an IP address in brackets (RFC 5321, section 4.1.3); else that of `url`, if others know it."""
+        hint = "a host name such as id.example.com, or an IP address such as [192.0.2.1]"
+        return self.read(name, _public_name(url), _ehlo_name, hint)
+
     def database(self, name: str, default: Path) -> dict[str, Any]:
         """What Django's DATABASES wants; a relative path of SQLite starts in the folder of the default."""
 
@@ -193,6 +200,12 @@ def rate(text: str) -> Rate:
         raise ValueError("not a rate")
     period = duration(match[2])
     return Rate(int(match[1]), checked(period, timedelta() < period <= _LONGEST))
+
+
+def _public_name(url: str) -> str:
+    """The host of a URL if it is a name by which others may know this machine, else nothing."""
+    name = host_of(url)
+    return name if _PUBLIC_NAME.fullmatch(name) and not name.endswith((".local", ".localhost", ".internal")) else ""
 
 
 def host_of(url: str) -> str:
@@ -248,6 +261,13 @@ def _origin(value: str) -> str:
 
 def _host(value: str) -> str:
     return checked(value, value == "*" or bool(_HOST.fullmatch(value)))
+
+
+def _ehlo_name(value: str) -> str:
+    if literal := _ADDRESS_LITERAL.fullmatch(value):
+        address = ipaddress.ip_address(literal[1])
+        return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+    return checked(value, bool(re.fullmatch(r"[A-Za-z0-9_.-]+", value)))
 
 
 def _network(value: str) -> str:

@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 from accounts import database_errors
 from accounts.api.errors import CONTENT_TYPE, problem
 from accounts.api.negotiation import IgnoreAccept
-from notifications import outbox
+from notifications import hold, outbox
 
 RETRY_SECONDS = 5
 DATABASE_SECONDS = 2.5
@@ -161,8 +161,10 @@ def broker() -> str:
 
 
 def mails() -> str:
-    """Whether all that is owed goes out within some minutes."""
+    """Whether all that is pending goes out within some minutes; `held` while the mail server refuses us."""
     try:
+        if hold.current():
+            return "held"
         return "late" if outbox.oldest_owed() > LATE_AFTER else "ok"
     except Error:
         return "unknown"

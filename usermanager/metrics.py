@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from accounts import origin
 from accounts.api.negotiation import IgnoreAccept
-from notifications import outbox
+from notifications import hold, outbox
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -40,7 +40,7 @@ class OutboxCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            numbers, oldest = outbox.numbers(), outbox.oldest_owed()
+            numbers, oldest, held = outbox.numbers(), outbox.oldest_owed(), hold.current()
         except Error:
             return  # what the processes counted is shown all the same
         mails = GaugeMetricFamily("mails", "Mails in the outbox.", labels=["state"])
@@ -49,6 +49,8 @@ class OutboxCollector(Collector):
         yield mails
         age = oldest.total_seconds()
         yield GaugeMetricFamily("mails_oldest_owed_seconds", "Age of the oldest mail that is owed.", value=age)
+        about = "1 while the mail server refuses this installation, and all emails wait."
+        yield GaugeMetricFamily("mails_held", about, value=1 if held else 0)
 
 
 class Metrics(APIView):

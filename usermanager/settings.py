@@ -42,6 +42,7 @@ DATABASE = env.database("DATABASE_URL", DATA_DIR / "usermanager.sqlite3")
 CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
 MAIL = env.mail("EMAIL_URL", DATA_DIR / "mail")
 DEFAULT_FROM_EMAIL = env.sender("EMAIL_FROM", "UserManager <no-reply@localhost>")
+EMAIL_EHLO_NAME = env.ehlo_name("EMAIL_EHLO_NAME", PUBLIC_URL)  # empty: the machine's own name
 SITE_NAME = sender_of(DEFAULT_FROM_EMAIL)[0] or urlsplit(PUBLIC_URL).hostname  # in mails and on pages
 
 ADMIN_EMAIL = env.address("ADMIN_EMAIL", "admin@example.com")

@@ -68,3 +68,13 @@ def test_a_mail_server_that_refuses_for_good(with_broker: Stage, post: WatchedPo
         post.answers.clear()
     assert tally.statuses == {201}
     assert (tally.owed, tally.delivered, tally.failed) == (MAILS, 0, MAILS)
+
+
+def test_a_mail_server_that_refuses_us(stage: Stage, post: WatchedPost, scenario: Scenario) -> None:
+    """Until an operator mends the settings: no email fails, none uses up attempts, and the error is logged once."""
+    before = stage.reported("refuses this installation")
+    tally = scenario.settle(stage, sign_up_during(stage, scenario, post, "MAIL", "553 5.1.8 sender domain not found"))
+    assert tally.statuses == {201}
+    assert (tally.owed, tally.delivered, tally.failed, tally.doubled) == (MAILS, MAILS, 0, frozenset())
+    assert stage.tried_again(scenario.domain) == 0
+    assert stage.reported("refuses this installation") - before == 1

@@ -15,9 +15,8 @@ HANG, CLOSE = "hang", "close"
 
 
 class Post:
-    """`answers` holds what is said to MAIL, RCPT, the end of DATA or QUIT instead of all being well; a HANG is silence.
-
-    Each of them takes it `delay_seconds`.
+    """`answers` holds what is said to EHLO, MAIL, RCPT, the end of DATA or QUIT instead of all being well; a HANG is
+    silence. Each of them takes it `delay_seconds`. It does not offer 8BITMIME.
     """
 
     def __init__(self) -> None:
@@ -25,6 +24,8 @@ class Post:
         self.port = free_port()
         self.delay_seconds = 0.0
         self.conversations = 0
+        self.greetings: set[str] = set()
+        self.contents: list[bytes] = []
         self._mails: list[EmailMessage] = []
         self._lock = threading.Lock()
         self._controller: Controller | None = None
@@ -65,7 +66,14 @@ class Post:
     async def handle_EHLO(self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]) -> Any:
         session.host_name = hostname
         self.conversations += 1
-        return responses
+        self.greetings.add(hostname)
+        if "EHLO" in self.answers:
+            return [self.answers["EHLO"]]
+        return [line for line in responses if "8BITMIME" not in line]
+
+    async def handle_HELO(self, server: Any, session: Any, envelope: Any, hostname: str) -> str:
+        session.host_name = hostname
+        return self.answers.get("EHLO", "250 localhost")
 
     async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         envelope.mail_from = address
@@ -79,9 +87,15 @@ class Post:
         return await self._say("QUIT", server, self.answers.get("QUIT", "221 Bye"))
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.contents.append(envelope.content)
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert envelope.rcpt_tos == [mail["To"]]
-        answer = self.answers.get("DATA", "250 OK").format(mail=text_of(mail).replace("\r\n", " "))
+        answer = self.answers.get("DATA", "250 OK")
+        if "{" in answer:
+            raw = envelope.content.decode().partition("\r\n\r\n")[2][:900]
+            answer = answer.format(mail=text_of(mail).replace("\r\n", " "), raw=raw.replace("\r\n", " "))
+            self.taken = mail
+
         if answer in (CLOSE, HANG) or answer.startswith("2"):
             self.keep(mail, session)
         return await self._say("DATA", server, answer)

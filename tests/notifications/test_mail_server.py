@@ -11,6 +11,7 @@ from django.core.mail import EmailMessage
 from pytest_django import Settings
 
 from notifications import mail_server
+from notifications.refusals import Scope
 from tests.notifications.post import HANG, Post
 
 MAIL = EmailMessage("Hi", "", to=["ana@example.com"])
@@ -47,7 +48,7 @@ def test_a_server_that_speaks_a_letter_at_a_time_is_given_up_in_time(
         settings.EMAIL_HOST, began_at = "127.0.0.1", time.monotonic()
         with pytest.raises(mail_server.NotSent) as fault:
             mail_server.send(MAIL)
-        assert not fault.value.is_final
+        assert fault.value.scope is Scope.LATER
         assert time.monotonic() - began_at < 1.5
 
 

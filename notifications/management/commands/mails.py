@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand
-from notifications import interventions, mails, outbox, trial
+from notifications import hold, interventions, mails, outbox, trial
 from notifications.models import OutboxMail, State
 
 COLUMNS = ("id", "created_at", "kind", "email", "state", "attempts", "next_attempt_at", "sent_at", "last_error")
@@ -60,6 +60,8 @@ class Command(ActionsCommand):
         rendering.add_argument("--html", action="store_true", dest="is_html", help="the HTML instead of the text")
 
     def list(self, *, state: str | None, limit: int | None, as_json: bool, **_options: Any) -> None:
+        if held := hold.current():
+            self.stderr.write(f"The mail server refuses this installation, and all emails wait, since {held}")
         found = OutboxMail.objects.order_by("-id")
         rows = (found.filter(state=state) if state else found).values(*COLUMNS)[:limit]
         self.print_rows(rows.iterator(), COLUMNS, as_json=as_json)
