@@ -14,7 +14,7 @@ from django.conf import settings
 
 GROUP_OR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OURS = ("secret_key", "keys", "mail", "templates", "hashing", "relay.sock")  # what the product keeps in DATA_DIR
-BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal")  # SQLite's own files
+BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal", ".lock")  # SQLite's own files, and that of the preparation
 
 
 def repair() -> None:

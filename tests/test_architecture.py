@@ -18,7 +18,7 @@ manage
 usermanager
     management  urls  wsgi  gunicorn_config
     children  preparation  middleware  faults
-    health  metrics  logs  supervisor  worker_ready  web_worker  api_docs
+    health  metrics  logs  supervisor  worker_ready  web_worker  preparation_lock  api_docs
     settings  client_shares  client_socket
     environment  counts  database_settings  metrics_folder  request_framing
     connection_urls

@@ -11,7 +11,7 @@ from accounts import keys, private_files, users
 from accounts.errors import InvalidInput
 from accounts.management.base import about_database, reason
 from accounts.models import User
-from usermanager import health
+from usermanager import health, preparation_lock
 
 log = logging.getLogger(__name__)
 
@@ -19,14 +19,16 @@ log = logging.getLogger(__name__)
 def prepare() -> str | None:
     """Makes whatever of it is missing; returns the first admin's password when it was made up here.
 
+    Of several processes that start at once, one makes it and the others wait.
     Raises CommandError when the database or ADMIN_PASSWORD cannot be used.
     """
     private_files.repair()
     try:
-        if not health.is_migrated():
-            call_command("migrate", interactive=False, verbosity=0)
-        keys.ensure()
-        made_up = users.ensure_first_admin(settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD)
+        with preparation_lock.held():
+            if not health.is_migrated():
+                call_command("migrate", interactive=False, verbosity=0)
+            keys.ensure()
+            made_up = users.ensure_first_admin(settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD)
         if not User.objects.administrators().exists():
             log.warning("No active administrator has a confirmed address: python manage.py users verify EMAIL")
         return made_up
