@@ -99,6 +99,7 @@ class HashingGate:
 
     def _refuse(self) -> NoReturn:
         """Slowly: clients that ask again at once would take the cores from the hashes. Only so many are slowed."""
+        _lend_connection()
         if self._refused.acquire(blocking=False):
             time.sleep(REFUSAL_SECONDS)
             self._refused.release()
@@ -172,7 +173,7 @@ class _Cores:
 
 
 def _lend_connection() -> None:
-    """A hash takes a while, in which another request may have this one's connection, if it is borrowed from a pool.
+    """Hash and refusal take a while, in which another request may have this one's connection, if a pool lent it.
 
     The web server learns that this thread takes no time of the interpreter meanwhile.
     """

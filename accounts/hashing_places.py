@@ -108,10 +108,14 @@ class Places:
 
     def _is_room(self, networks: Networks | None, is_known: bool) -> bool:
         taken = [place for place in self._places() if place.state != State.FREE]
-        kept = 0 if is_known or networks is None else self._reserved
-        free = self._number - kept - len(taken)
-        if free <= 0 or networks is None:
+        free = self._number - len(taken)
+        if networks is None:
             return free > 0
+        kept = min(free, self._reserved)
+        # Being known lifts no share while others are free: a flood of one network is refused without asking for that.
+        free = max(free - kept, kept) if is_known else free - kept
+        if free <= 0:
+            return False
         held = (sum(place.networks[level] == network for place in taken) for level, network in enumerate(networks))
         return all(number < free * share for number, share in zip(held, SHARES, strict=True))
 

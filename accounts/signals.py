@@ -59,5 +59,5 @@ personal_data_wanted = Signal()
 #: About a second has passed. The relay says so, outside of any transaction, to whoever has something to do in time.
 time_passed = Signal()
 
-#: A request begins to wait for a password hash, outside any transaction. No arguments.
+#: A request begins to wait for a password hash, or to be refused one slowly, outside any transaction. No arguments.
 hash_awaited = Signal()

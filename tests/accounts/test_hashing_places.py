@@ -53,6 +53,7 @@ def places(tmp_path: Path) -> Places:
 )
 def test_one_network_leaves_places_for_many_others(places: Places, flood: list[str], most: int) -> None:
     assert len(take_all(places, *flood)) == most
+    assert not places.has_room(of(flood[-1]), is_known=True)  # so nobody need look whether an account is known there
     others = [f"198.51.{n}.7" for n in range(NUMBER - RESERVED - most)]
     assert len(take_all(places, *others)) == len(others)
     assert not places.has_room(of("203.0.113.1"), is_known=False)
