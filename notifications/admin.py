@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import CharField, F, Q, QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from accounts.addresses import canonical_email
 from accounts.admin import confirmation, words
-from accounts.admin.base import PanelModelAdmin, actor_of, holds
+from accounts.admin.base import PanelModelAdmin, actor_of, holds, sees_people
 from accounts.admin.days import DayFilter
 from notifications import interventions, mails, outbox, panel
 from notifications.models import OutboxMail, State
@@ -32,7 +32,7 @@ FRAMED = {
     "X-Frame-Options": "SAMEORIGIN",
 }
 FIELDS = (
-    *("id", "kind", "user", "email", "language", "queue", "data", "created_at"),
+    *("id", "kind", "reader", "email", "language", "queue", "data", "created_at"),
     *("state", "attempts", "next_attempt_at", "lease_until", "sent_at", "reason"),
 )
 
@@ -118,11 +118,22 @@ class OutboxMailAdmin(PanelModelAdmin):
     search_fields = ("email_key",)
     search_help_text = gettext_lazy("A whole address, or the id of a mail or of a user.")
     fields = FIELDS
+    readonly_fields = ("reader",)
     actions = ("retry", "cancel")
 
     @admin.display(description=gettext_lazy("created"), ordering="id")
     def created(self, mail: OutboxMail) -> str:
         return words.moment(mail.created_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMail]:
+        """With the address that the user has now, which `mails.view` does not show: it shows where an email went."""
+        now = F("user__email") if sees_people(request) else Value(None, output_field=CharField())
+        found: QuerySet[OutboxMail] = super().get_queryset(request).annotate(now=now)
+        return found
+
+    @admin.display(description=gettext_lazy("user"))
+    def reader(self, mail: Any) -> str:
+        return words.person(mail.now, mail.user_id)
 
     @admin.display(description=gettext_lazy("kind"))
     def what(self, mail: OutboxMail) -> SafeString:

@@ -10,11 +10,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit
 from accounts.admin import history, words
-from accounts.admin.base import PanelModelAdmin
+from accounts.admin.base import PanelModelAdmin, sees_people
 from accounts.admin.days import DayFilter
 from accounts.models import AuditEvent, User
 
@@ -42,7 +43,13 @@ class AuditEventAdmin(PanelModelAdmin):
     search_help_text = _("The whole address or the id of a user, or the id of a request.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        return history.with_addresses(super().get_queryset(request))
+        return history.with_addresses(super().get_queryset(request), request)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)
+        if not sees_people(request):
+            found.search_help_text = gettext("The id of a user or of a request.")
+        return found
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[AuditEvent], search_term: str
@@ -50,7 +57,7 @@ class AuditEventAdmin(PanelModelAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        user_id = _user_id(term)
+        user_id = _user_id(term, may_ask=sees_people(request))
         if user_id is None:
             return queryset.filter(request_id=term), False
         return queryset.filter(Q(user_id=user_id) | Q(actor_id=user_id)), False
@@ -85,8 +92,9 @@ class AuditEventAdmin(PanelModelAdmin):
         return history.place(event)
 
 
-def _user_id(term: str) -> UUID | None:
-    if user := User.objects.with_address(term):
+def _user_id(term: str, *, may_ask: bool) -> UUID | None:
+    """Whom an id means, or an address: whether a user has it, only those learn who may see users."""
+    if may_ask and (user := User.objects.with_address(term)):
         return user.pk
     try:
         return UUID(term)

@@ -135,6 +135,11 @@ def holds(request: HttpRequest, permission: str) -> bool:
     return bool(request.user.is_authenticated and request.user.has_perm(permission))
 
 
+def sees_people(request: HttpRequest) -> bool:
+    """Whether addresses and names of other users may be shown; without it, pages show their ids."""
+    return holds(request, "users.view")
+
+
 def actor_of(request: HttpRequest) -> User:
     """Who is signed in to the panel; its views let nobody else through."""
     assert isinstance(request.user, User)

@@ -2,24 +2,30 @@
 
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, Value
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from accounts.admin import links, words
-from accounts.admin.base import holds
+from accounts.admin.base import holds, sees_people
 from accounts.admin.devices import device
 from accounts.admin.sections import ROWS, Section, on_user_page
 from accounts.models import AuditEvent, User
 
 
-def with_addresses(events: QuerySet[AuditEvent]) -> QuerySet[Any]:
-    """The events with user_email and actor_email of those who still exist; they themselves name ids alone."""
+def with_addresses(events: QuerySet[AuditEvent], request: HttpRequest) -> QuerySet[Any]:
+    """The events with user_email and actor_email of those who still exist, which events themselves do not name.
+
+    Both are None for a reader who may not see users.
+    """
+    if not sees_people(request):
+        unknown = Value(None, output_field=CharField())
+        return events.annotate(user_email=unknown, actor_email=unknown)
     return events.annotate(user_email=_address_of("user_id"), actor_email=_address_of("actor_id"))
 
 
-def latest() -> Section:
-    events = with_addresses(AuditEvent.objects.order_by("-id")[:ROWS])
+def latest(request: HttpRequest) -> Section:
+    events = with_addresses(AuditEvent.objects.order_by("-id")[:ROWS], request)
     rows = [
         [words.moment(one.created_at), *_what(one), words.person(one.user_email, one.user_id), _who(one)]
         for one in events
@@ -39,7 +45,9 @@ def _of_user(request: HttpRequest, user: User) -> Section | None:
     if not holds(request, "audit.view"):
         return None
     events = AuditEvent.objects.filter(Q(user_id=user.pk) | Q(actor_id=user.pk)).order_by("-id")[:ROWS]
-    rows = [[words.moment(one.created_at), *_what(one), _who(one), place(one)] for one in with_addresses(events)]
+    rows = [
+        [words.moment(one.created_at), *_what(one), _who(one), place(one)] for one in with_addresses(events, request)
+    ]
     columns = [_("When"), _("What"), _("Details"), _("By"), _("From")]
     return Section("history", _("History"), columns, rows, _("Nothing happened yet."), links.events(q=user.pk))
 

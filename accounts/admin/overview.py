@@ -51,7 +51,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     return {
         "tiles": tiles + [tile for provider in _providers if (tile := provider(request))],
         "charts": _charts(request),
-        "latest": history.latest() if holds(request, "audit.view") else None,
+        "latest": history.latest(request) if holds(request, "audit.view") else None,
     }
 
 

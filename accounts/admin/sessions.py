@@ -4,15 +4,15 @@ from ipaddress import ip_address
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import CharField, F, QuerySet, Value
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from accounts import users
 from accounts.admin import words
-from accounts.admin.base import PanelModelAdmin, actor_of, holds
+from accounts.admin.base import PanelModelAdmin, actor_of, holds, sees_people
 from accounts.admin.devices import device
 from accounts.errors import AccountError
 from accounts.models import Session, User
@@ -34,13 +34,23 @@ class SessionAdmin(PanelModelAdmin):
     needs: ClassVar[dict[str, str]] = {"view": "sessions.view"}
     list_display = ("opened", "owner", "device", "ip", "used", "state")
     list_display_links = ("opened",)
-    list_select_related = ("user",)
     list_filter = (IsAlive,)
     search_fields = ("ip",)
     search_help_text = _("The whole address of a user, or the IP address of a device.")
     actions = ("end",)
-    fields = ("user", "device", "ip", "user_agent", "created_at", "last_used_at", "ends_at", "revoked_at")
-    readonly_fields = ("device", "ends_at")
+    fields = ("owner", "device", "ip", "user_agent", "created_at", "last_used_at", "ends_at", "revoked_at")
+    readonly_fields = ("owner", "device", "ends_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
+        email = F("user__email") if sees_people(request) else Value(None, output_field=CharField())
+        found: QuerySet[Session] = super().get_queryset(request).annotate(email=email)
+        return found
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)
+        if not sees_people(request):
+            found.search_help_text = gettext("The IP address of a device.")
+        return found
 
     @admin.action(description=_("End the chosen sessions"), permissions=["revoke"])
     def end(self, request: HttpRequest, chosen: QuerySet[Session]) -> None:
@@ -50,7 +60,8 @@ class SessionAdmin(PanelModelAdmin):
                 users.revoke_session(session.user, session, actor=actor_of(request))
                 ended += 1
             except AccountError as refusal:
-                refusals.append(f"{session.user}: {refusal.detail}")
+                who = session.user.email if sees_people(request) else session.user_id
+                refusals.append(f"{who}: {refusal.detail}")
         self.tell_refusals(request, refusals)
         self.message_user(request, ngettext("%d session ended.", "%d sessions ended.", ended) % ended)
 
@@ -63,7 +74,7 @@ class SessionAdmin(PanelModelAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        if user := User.objects.with_address(term):
+        if sees_people(request) and (user := User.objects.with_address(term)):
             return queryset.filter(user=user), False
         ip = _ip(term)
         return (queryset.filter(ip=ip) if ip else queryset.none()), False
@@ -77,8 +88,8 @@ class SessionAdmin(PanelModelAdmin):
         return words.moment(session.created_at)
 
     @admin.display(description=_("user"))
-    def owner(self, session: Session) -> str:
-        return words.person(session.user.email, session.user_id)
+    def owner(self, session: Any) -> str:
+        return words.person(session.email, session.user_id)
 
     @admin.display(description=_("last used"))
     def used(self, session: Session) -> str:

@@ -88,10 +88,13 @@ class UserAdmin(BulkActions):
         return [] if holds(request, "roles.assign") else ["role"]
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and self._is_within_reach(request, obj)
+        """Changing shows the address, so it takes `users.view`, too; the same holds for deleting."""
+        may = self.has_view_permission(request) and super().has_change_permission(request, obj)
+        return may and self._is_within_reach(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and self._is_within_reach(request, obj)
+        may = self.has_view_permission(request) and super().has_delete_permission(request, obj)
+        return may and self._is_within_reach(request, obj)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
@@ -122,7 +125,7 @@ class UserAdmin(BulkActions):
         return redirect(links.user(obj.pk))
 
     def response_post_save_add(self, request: HttpRequest, obj: User) -> HttpResponseRedirect:
-        return redirect(links.user(obj.pk))
+        return redirect(links.user(obj.pk) if self.has_view_permission(request) else "admin:index")
 
     def do(self, request: HttpRequest, pk: UUID, name: str) -> HttpResponseBase:
         """A button on the page of a user was pressed."""
