@@ -102,6 +102,25 @@ def test_a_file_of_one_endless_line_takes_no_memory(tmp_path: Path) -> None:
     assert int(done.stdout.splitlines()[-1]) < 250 * 1024
 
 
+@pytest.mark.process
+def test_stdin_that_does_not_fit_into_the_temporary_folder_is_told(tmp_path: Path) -> None:
+    command = f"ulimit -f 8; exec {sys.executable} manage.py import_users -"
+    environment = clean_environment(DATA_DIR=str(tmp_path / "var"), TMPDIR=str(tmp_path))
+    given = "email\n" + rows(0, 9999)
+    done = subprocess.run(
+        ["/bin/bash", "-c", command],
+        cwd=PROJECT,
+        env=environment,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"The input cannot be kept in {tmp_path}: File too large. Set TMPDIR to a folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

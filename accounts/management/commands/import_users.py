@@ -128,16 +128,27 @@ class Command(ExampleCommand):
 @contextmanager
 def _source(name: str) -> Iterator[BinaryIO]:
     """The file; stdin is put into one first, as it has to be read more than once. Raises CommandError."""
+    if name == "-":
+        with tempfile.TemporaryFile() as spool:
+            _keep_stdin(spool)
+            yield spool
+        return
     try:
-        if name != "-":
-            with Path(name).open("rb") as file:
-                yield file
-            return
+        file = Path(name).open("rb")  # noqa: SIM115 - what happens while it is read is no error of opening it
     except OSError as fault:
         raise CommandError(f"{name} cannot be read: {fault.strerror}.") from fault
-    with tempfile.TemporaryFile() as spool:
+    with file:
+        yield file
+
+
+def _keep_stdin(spool: BinaryIO) -> None:
+    try:
         shutil.copyfileobj(sys.stdin.buffer, spool)
-        yield spool
+        spool.flush()
+    except OSError as fault:
+        place = tempfile.gettempdir()
+        advice = "Set TMPDIR to a folder with room for it, or name a file."
+        raise CommandError(f"The input cannot be kept in {place}: {fault.strerror}. {advice}") from fault
 
 
 def _fingerprint(source: BinaryIO, *options: str) -> str:
