@@ -18,7 +18,7 @@ from accounts import database_errors
 from accounts.addresses import deliverable
 from notifications import hold, mail_server, mails, metrics, outbox
 from notifications.durability import unsynced
-from notifications.mail_folder import KIND_HEADER
+from notifications.mail_folder import ID_HEADER, KIND_HEADER
 from notifications.models import OutboxMail
 from notifications.refusals import Scope
 
@@ -124,7 +124,7 @@ def message(mail: OutboxMail, content: mails.Content) -> EmailMultiAlternatives:
         to=[deliverable(content.email)],
         headers={
             "Message-ID": f"<{mail.pk}@{_host()}>",
-            "X-Entity-Ref-ID": str(mail.pk),
+            ID_HEADER: str(mail.pk),
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
             KIND_HEADER: mail.kind,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_noop
 from accounts import signals, throttling
 from accounts.addresses import canonical_email
 from accounts.models import Session, User
-from notifications import outbox, publisher
+from notifications import mail_folder, outbox, publisher
 from notifications.mails import KINDS, WITH_LINK
 from notifications.models import OutboxMail, Queue
 
@@ -131,7 +131,10 @@ def _keep_in_mind(sender: object, user: User, old_email: str, **_: Any) -> None:
 
 
 def _forget(sender: object, user: User, **_: Any) -> None:
+    """Their emails, and the files of these. A file that cannot be deleted or is being written is left to `prune`."""
+    ids = set(_theirs(user).values_list("pk", flat=True))
     _theirs(user).delete()
+    transaction.on_commit(lambda: mail_folder.remove(ids), robust=True)
 
 
 def _tell(sender: object, user: User, **_: Any) -> dict[str, list[dict[str, Any]]]:

@@ -146,7 +146,8 @@ class Environment(FileAwareEnv):
         return self.read(name, default, _sender, hint)
 
     def ehlo_name(self, name: str, url: str) -> str:
-        """A host name, or an IP address in brackets (RFC 5321, section 4.1.3); else that of `url`, if others know it."""
+        """A host name, or an IP address in brackets (RFC 5321, section 4.1.3). Default: the host of `url`, if it is a
+        name that others may know."""
         hint = "a host name such as id.example.com, or an IP address such as [192.0.2.1]"
         return self.read(name, _public_name(url), _ehlo_name, hint)
 

@@ -1,14 +1,19 @@
 """Mails as files, where there is no mail server."""
 
+import errno
+import os
 import re
+import time
 from collections.abc import Callable
 from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
 from django.core.mail import EmailMessage
+from pytest_django import DjangoCaptureOnCommitCallbacks as Commits
 from pytest_django import Settings
 
+from accounts import users
 from accounts.models import User
 from notifications import delivery, mail_folder
 from notifications.models import OutboxMail, State
@@ -28,7 +33,8 @@ def test_a_mail_is_a_file_that_a_person_can_find_and_read(
     delivery.deliver(mail.pk)
     assert OutboxMail.objects.get(pk=mail.pk).state == State.SENT
     (file,) = folder.iterdir()
-    assert re.fullmatch(r"\d{8}-\d{6}-\d{6}-password_reset-ana-at-example\.com\.eml", file.name)
+    assert re.fullmatch(r"\d{8}-\d{6}-\d{6}-password_reset-ana-at-example\.com\.[0-9a-f-]{36}\.eml", file.name)
+    assert str(mail.pk) in file.name
     assert file.stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
     assert re.search(rb"^http://localhost:8000/reset-password\?token=[\w-]{43}$", file.read_bytes(), re.MULTILINE)
@@ -57,3 +63,92 @@ def test_what_cannot_be_written_leaves_no_file_and_is_tried_again(
     delivery.deliver(mail.pk)
     assert OutboxMail.objects.get(pk=mail.pk).state == State.OWED
     assert folder.read_text() == "a file, not a folder"
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def old_file(folder: Path) -> Callable[[str], Path]:
+    """A file as older versions named theirs, with the id in the header alone."""
+
+    def write(mail_id: str) -> Path:
+        folder.mkdir(exist_ok=True)
+        path = folder / f"20260101-120000-{len(files(folder)):06}-welcome-ana-at-example.com.eml"
+        path.write_text(f"Subject: Welcome\nTo: ana@example.com\nX-Entity-Ref-ID: {mail_id}\n\nHello\n")
+        return path
+
+    return write
+
+
+def test_the_files_of_a_user_go_with_them_whatever_address_they_had_then(
+    ana: User,
+    person: Callable[..., User],
+    owe: Callable[..., OutboxMail],
+    folder: Path,
+    django_capture_on_commit_callbacks: Commits,
+) -> None:
+    """Found by the email's id: the name of a file and its header hold an address that may be another's now."""
+    person("bruno")
+    with django_capture_on_commit_callbacks(execute=True):
+        delivery.deliver(owe("password_changed", user=ana).pk)
+        delivery.deliver(owe("already_registered").pk)
+        others = owe("password_changed", email="bruno@example.com", user=User.objects.get(email="bruno@example.com"))
+        delivery.deliver(others.pk)
+        users.update(ana, actor=None, email="ana.new@example.com", email_verified=True)
+        delivery.deliver(owe("password_changed", user=ana, email="ana.new@example.com").pk)
+    assert len(files(folder)) == 4
+    with django_capture_on_commit_callbacks(execute=True):
+        users.delete(ana, actor=None)
+    [left] = files(folder)
+    assert str(others.pk) in left
+
+
+def test_a_folder_that_cannot_be_written_does_not_keep_a_user(
+    ana: User,
+    owe: Callable[..., OutboxMail],
+    folder: Path,
+    django_capture_on_commit_callbacks: Commits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    delivery.deliver(owe().pk)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", read_only)
+        with django_capture_on_commit_callbacks(execute=True):
+            users.delete(ana, actor=None)
+        assert mail_folder.prune() == 0
+    assert not User.objects.exists()
+    assert len(files(folder)) == 1
+    assert mail_folder.prune() == 1
+    assert files(folder) == set()
+
+
+def read_only(path: Path, missing_ok: bool = False) -> None:
+    raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+
+def test_the_housekeeping_deletes_what_the_outbox_no_longer_holds_and_nothing_else(
+    ana: User, owe: Callable[..., OutboxMail], folder: Path, old_file: Callable[[str], Path], settings: Settings
+) -> None:
+    """Also in the default folder, after a mail server took its place."""
+    kept, gone = owe(), owe()
+    for mail in (kept, gone):
+        delivery.deliver(mail.pk)
+        old_file(str(mail.pk))
+    gone.delete()
+    foreign = folder / "20260101-120000-000000-notes.eml"
+    foreign.write_text("Subject: mine\n\nX-Entity-Ref-ID: 019388f1-7c4e-7d0a-9f6e-2b9d1c3f5a70\n")
+    for draft, age in (("old", 2 * mail_folder.DRAFT_SECONDS), ("new", 0)):
+        path = folder / f"{mail_folder.DRAFT}{draft}"
+        path.write_text("half an email")
+        os.utime(path, (time.time() - age, time.time() - age))
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.DATA_DIR = folder.parent
+    del settings.EMAIL_FILE_PATH
+    assert mail_folder.prune() == 3
+    left = [path for path in folder.iterdir() if path.suffix == ".eml" and path != foreign]
+    assert len(left) == 2
+    assert all(str(kept.pk) in path.name + path.read_text() for path in left)
+    assert foreign.exists()
+    assert (folder / f"{mail_folder.DRAFT}new").exists()

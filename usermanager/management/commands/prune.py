@@ -11,7 +11,7 @@ from django_celery_results.models import TaskResult
 
 from accounts import audit, keys, pruning, sessions, throttling, tokens
 from accounts.management.base import ExampleCommand
-from notifications import outbox
+from notifications import mail_folder, outbox
 
 
 class Command(ExampleCommand):
@@ -39,6 +39,7 @@ def prune() -> dict[str, int]:
         "rate_counters": throttling.prune(),
         "signing_keys": keys.prune(),
         "mails": outbox.prune(),
+        "mail_files": mail_folder.prune(),
         "task_results": _prune_results(),
     }
     _empty_journal()
