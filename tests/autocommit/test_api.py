@@ -167,6 +167,10 @@ def test_where_addresses_must_be_confirmed_a_known_one_is_told_by_email(scene: S
     body = {"email": scene.ana.email, "password": PASSWORD}
     send(scene, "POST auth/register/", Case(None, 202, lambda scene: body))
     send(scene, "POST auth/login/", Case(None, 403, lambda scene: {**body, "email": scene.unconfirmed.email}))
+    unproven = {**body, "email": address()}
+    for _time in range(2):
+        send(scene, "POST auth/register/", Case(None, 202, lambda scene: unproven))
+    assert not User.objects.get(email=unproven["email"]).has_usable_password()
 
 
 def send(scene: Scene, name: str, case: Case) -> None:
