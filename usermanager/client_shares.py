@@ -1,7 +1,7 @@
 """Shares a worker between client networks: connections whose request is still arriving, and turns for a thread."""
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -13,8 +13,9 @@ from accounts import origin
 # An IPv6 /64 is what one customer is given, and some are given a /56 or /48.
 PREFIXES = {4: (32, 24), 6: (64, 56, 48)}
 ARRIVING_OF_A_NETWORK = {32: 50, 24: 200, 64: 50, 56: 100, 48: 200}
-ARRIVING = 600  # of all networks; gunicorn accepts 1,000 connections
+ARRIVING = 600  # of all networks; gunicorn accepts a thousand connections, whatever they do
 WAITING_OF_A_NETWORK = 200
+OPEN_OF_A_NETWORK = {32: 400, 24: 600, 64: 400, 56: 500, 48: 600}
 
 _FORWARDED_FOR = re.compile(rb"\r\nx-forwarded-for:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
@@ -41,6 +42,27 @@ def _address(peer: str) -> Any:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+class Open:
+    """How many connections each network has, whatever they do."""
+
+    def __init__(self) -> None:
+        self._number: Counter[tuple[int, str]] = Counter()
+
+    def enter(self, peer: str) -> bool:
+        """False when a network of this peer has its share already."""
+        networks = peer_networks(peer)
+        if any(self._number[network] >= OPEN_OF_A_NETWORK[network[0]] for network in networks):
+            return False
+        self._number.update(networks)
+        return True
+
+    def leave(self, peer: str) -> None:
+        for network in peer_networks(peer):
+            self._number[network] -= 1
+            if not self._number[network]:
+                del self._number[network]
 
 
 class Arriving:

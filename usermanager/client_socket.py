@@ -3,7 +3,7 @@
 import errno
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -18,9 +18,17 @@ READ_BYTES = 64 * 1024
 class ImpatientSocket(socket.socket):
     """One whose request is read without a thread; a thread gets what has arrived, and never waits for more."""
 
+    on_close: Callable[[], None] | None = None  # called once
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.begin(b"")
+
+    def close(self) -> None:
+        super().close()
+        tell, self.on_close = self.on_close, None
+        if tell:
+            tell()
 
     def begin(self, received: bytes) -> None:
         """Another request, of which these bytes have arrived already. Its time begins with its first byte."""

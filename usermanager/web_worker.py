@@ -29,7 +29,7 @@ from gunicorn.http.errors import (
 from gunicorn.workers.gthread import ThreadWorker
 
 from accounts.signals import hash_awaited
-from usermanager.client_shares import Arriving, Turns, client_network
+from usermanager.client_shares import Arriving, Open, Turns, client_network
 from usermanager.client_socket import READ_BYTES, ImpatientSocket
 
 LINGER_SECONDS = 1.0  # for a client to take the end of its answer and hang up
@@ -89,6 +89,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.open = Open()
         self.arriving = Arriving()
         self.leaving: dict[Any, float] = {}  # connections that were answered, and when each is closed at the latest
         self.turns = Turns(self.cfg.threads, settings.WEB_THREADS)
@@ -102,8 +103,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def enqueue_req(self, conn: Any) -> None:
         """Called for a connection that is new, or that has something to read again."""
-        if not isinstance(conn.sock, ImpatientSocket):
-            conn.sock = ImpatientSocket(fileno=conn.sock.detach())
+        if not isinstance(conn.sock, ImpatientSocket) and not self._welcomes(conn):
+            return
         conn.sock.begin(conn.parser.unreader.take_buffered() if conn.parser else b"")
         conn.sock.setblocking(False)
         conn.data_ready = True  # gunicorn's thread has nothing to wait for
@@ -113,6 +114,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._read(conn, conn.sock)
         if (oldest := self.arriving.surplus(conn)) is not None:
             self._refuse(oldest, OVERLOADED)
+
+    def _welcomes(self, conn: Any) -> bool:
+        """Whether a new connection may stay; one too many of its network is closed at once."""
+        conn.sock = ImpatientSocket(fileno=conn.sock.detach())
+        peer = _peer(conn)
+        if self.open.enter(peer):
+            conn.sock.on_close = partial(self.method_queue.defer, self.open.leave, peer)  # threads close some
+            return True
+        conn.sock.setblocking(False)
+        with suppress(OSError):
+            conn.sock.send(_refusal(OVERLOADED, uuid4().hex))
+        self._close(conn)
+        return False
 
     def _read(self, conn: Any, _sock: Any) -> None:
         try:

@@ -8,8 +8,10 @@ from pytest_django import Settings
 from usermanager.client_shares import (
     ARRIVING,
     ARRIVING_OF_A_NETWORK,
+    OPEN_OF_A_NETWORK,
     WAITING_OF_A_NETWORK,
     Arriving,
+    Open,
     Turns,
     client_network,
 )
@@ -57,6 +59,19 @@ def test_nothing_is_left_of_connections_that_are_gone() -> None:
     for connection in arriving:
         arriving.remove(connection)
     assert (len(arriving), arriving._of_network) == (0, {})
+
+
+def test_a_network_has_only_so_many_connections(settings: Settings) -> None:
+    connections, share = Open(), OPEN_OF_A_NETWORK[32]
+    assert [connections.enter("192.0.2.7") for _number in range(share + 1)] == [True] * share + [False]
+    assert connections.enter("192.0.2.8")
+    connections.leave("192.0.2.7")
+    assert connections.enter("192.0.2.7")
+    for peer in ["192.0.2.7"] * share + ["192.0.2.8"]:
+        connections.leave(peer)
+    assert not connections._number
+    settings.TRUSTED_PROXIES = 1
+    assert all(connections.enter("192.0.2.7") for _number in range(share + 1))
 
 
 def test_the_network_with_the_fewest_running_requests_is_next() -> None:

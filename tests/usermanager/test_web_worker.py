@@ -14,7 +14,7 @@ import pytest
 
 from tests.usermanager.processes import clean_environment, eventually, free_port, running
 from usermanager import client_socket
-from usermanager.client_shares import ARRIVING_OF_A_NETWORK
+from usermanager.client_shares import ARRIVING_OF_A_NETWORK, OPEN_OF_A_NETWORK
 from usermanager.client_socket import BODY_SECONDS, HEADER_SECONDS, ImpatientSocket
 
 
@@ -123,6 +123,14 @@ def test_a_network_with_too_many_open_requests_loses_the_oldest_and_no_other_doe
         assert _answered(stack.enter_context(_open(port, LIVE, "127.0.0.2"))) == (200, "")
         other.sendall(b"}")
         assert _answered(other) == (400, "validation_error")
+
+
+@pytest.mark.process
+def test_connections_that_ended_do_not_count(port: int) -> None:
+    closing = LIVE[:-2] + b"Connection: close\r\n\r\n"
+    for number in range(OPEN_OF_A_NETWORK[32] + 1):
+        with _open(port, closing if number % 2 else LIVE, "127.0.0.3") as connection:
+            assert _answered(connection) == (200, "")
 
 
 @pytest.mark.process
