@@ -15,6 +15,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts import audit, hashers, hashing_gate, throttling, tokens
+from accounts.errors import Throttled
 from accounts.hashing_gate import HashingGate
 from accounts.models import AuditEvent, OneTimeToken, RateBucket, User
 from accounts.throttling import Try
@@ -230,6 +231,21 @@ def test_a_limit_is_exact_under_parallel_tries() -> None:
     one = Try("login", "ana", Rate(5, HOUR))
     assert sum(at_once(16, lambda _number: throttling.is_allowed(one))) == 5
     assert AuditEvent.objects.filter(kind="limit:reached").count() == 1
+
+
+@pytest.mark.usefixtures("limited")
+def test_of_parallel_tries_all_limits_count_or_none() -> None:
+    narrow, wide = Try("login", "ana", Rate(5, HOUR)), Try("login-ip", "ana", Rate(1000, HOUR))
+
+    def is_taken(number: int) -> bool:
+        try:
+            throttling.take([narrow, wide] if number % 2 else [wide, narrow])
+        except Throttled:
+            return False
+        return True
+
+    assert sum(at_once(16, is_taken)) == 5
+    assert sorted(RateBucket.objects.values_list("key", "hits")) == sorted([(narrow.key, 5), (wide.key, 5)])
 
 
 @pytest.mark.usefixtures("limited")

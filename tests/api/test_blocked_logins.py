@@ -153,9 +153,9 @@ def test_a_used_link_makes_no_other_network_known(ana: User) -> None:
 def test_failures_make_no_mail_bomb(ana: User, settings: Settings) -> None:
     settings.RATE_LOGIN_ACCOUNT, settings.RATE_MAIL = rate("1/1s"), rate("2/1h")
     full = credentials._try_of_strangers(ANA, ana)
-    for _window in range(9):
+    for _window in range(5):
         RateBucket.objects.filter(key=full.key).delete()
-        flood(ANA)
+        flood(ANA, 2)
     assert len(blocked()) == 2
 
 
@@ -167,7 +167,7 @@ def test_the_reset_that_the_owner_asks_for_is_not_held_up(ana: User, settings: S
 
 
 def test_of_many_refusals_at_once_one_owes_the_mail(database: str, settings: Settings) -> None:
-    rounds, clients = 5, 8
+    rounds, clients = 4, 6
     barrier = threading.Barrier(clients)
     settings.RATE_LOGIN_ACCOUNT = rate("1/1d")
     for number in range(rounds):
