@@ -55,3 +55,13 @@ def deliverable(address: str) -> str:
     """The address as a mail server wants it: the local part as its owner writes it, the domain in ASCII."""
     local, _at, _domain = address.rpartition("@")
     return f"{local}@{canonical_email(address).rpartition('@')[2]}"
+
+
+def masked(address: str) -> str:
+    """How a text shows an address: a…@example.com.
+
+    A stranger may type `victim+www.evil.test/prize@example.com`, and mail programs make a link of what is
+    before the @. The domain is in its canonical form, as the stranger may have spelt that, too.
+    """
+    domain = canonical_email(address).rpartition("@")[2]
+    return f"{address[0]}…@{idna.decode(domain)}"

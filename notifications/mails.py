@@ -1,7 +1,8 @@
 """The catalogue: what there is to tell, what each kind needs, and compose(), which makes a mail of a row of the outbox.
 
 A link's secret is made here, in the moment of sending, and nowhere kept: the database holds its hash. No text of ours
-shows what a user typed, as anybody may register somebody else's address under the name of an advertisement.
+shows what a user typed, as anybody may register somebody else's address under the name of an advertisement. The address
+itself is shown masked.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from accounts import tokens
+from accounts.addresses import masked
 from accounts.models import User
 from accounts.tokens import Purpose
 from notifications import rendering
@@ -168,7 +170,7 @@ def _context(name: str, email: str, secret: str, data: dict[str, Any]) -> dict[s
         **data,
         "site": settings.SITE_NAME,
         "home": home,
-        "email": email,
+        "email": masked(email),
         "forgot": f"{settings.PUBLIC_URL}/forgot-password",
         "link": f"{home}{kind.page}?token={secret}" if secret else "",
         "lifetime": _lifetime(kind.purpose) if kind.purpose else "",
