@@ -61,6 +61,7 @@ KINDS = {
 DATA_ORDER = (
     *("role", "old", "new", "reason", "until", "fields", "filters", "code", "scope", "session", "sessions"),
     *("permissions", "mail", "mail_kind", "kid", "lines_done", "created", "updated", "skipped", "rejected"),
+    "warnings",
 )
 
 log = logging.getLogger(__name__)

@@ -40,6 +40,7 @@ LABELS = {
     "updated": gettext_lazy("updated"),
     "skipped": gettext_lazy("skipped"),
     "rejected": gettext_lazy("rejected"),
+    "warnings": gettext_lazy("warnings"),
 }
 
 
