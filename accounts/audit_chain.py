@@ -4,12 +4,12 @@ Each event carries an HMAC over itself and the hash of the event before it, and 
 begins and ends. The key comes from SECRET_KEY, so that whoever can only write to the database cannot make a hash.
 
 A single chain would let one transaction at a time write events, and two wait for each other in a circle. On PostgreSQL
-a writer therefore takes the first chain that nobody else writes to, and never waits: there are as many chains as there
-were ever writers at one moment. SQLite has one writer at a time, and one chain.
+a writer therefore locks the row of the first chain that no other writer has locked, and never waits: another chain is
+made when all are taken. A role without rights on the tables can lock no row. SQLite has one writer at a time, and one
+chain.
 """
 
 import hmac
-import json
 import secrets
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -18,20 +18,15 @@ from itertools import islice
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
-from django.utils.crypto import salted_hmac
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
 
-from accounts import batches, pruning
+from accounts import audit_registry, batches, pruning
+from accounts.audit_registry import Broken
 from accounts.models import AuditChain, AuditEvent, User
 
-LOCK = 0x61756474  # the first of the two numbers of our advisory locks; the other is the chain's
-MOST_CHAINS = 1000
+MOST_CHAINS = 1000  # more than PostgreSQL has connections
 ROWS_AT_ONCE = 2000
-
-
-class Broken(Exception):
-    """An event is not as it was written, or is missing, or was written by somebody else; the text says which."""
 
 
 @transaction.atomic(savepoint=False)
@@ -45,20 +40,25 @@ def append(events: Sequence[AuditEvent]) -> None:
         event.hash = _link(event, chain.head, settings.SECRET_KEY)
         chain.length, chain.head = event.position, event.hash
     AuditEvent.objects.append(events)
-    _write(chain, settings.SECRET_KEY)
+    audit_registry.write(chain, settings.SECRET_KEY)
 
 
 def prune(before: datetime) -> int:
     """Removes the events from before that time; returns how many. Each chain remembers where it begins now."""
-    return sum(_prune(number, before) for number in AuditChain.objects.values_list("number", flat=True))
+    removed = sum(_prune(number, before) for number in AuditChain.objects.values_list("number", flat=True))
+    audit_registry.note()
+    return removed
 
 
 def verify() -> int:
     """Reads all events in bounded memory, and returns how many there are. Raises Broken for the first wrong one."""
+    registry = audit_registry.read()
     known = AuditChain.objects.filter(pk=OuterRef("chain"))
     if stray := AuditEvent.objects.filter(~Exists(known)).order_by("id").first():
         raise Broken(f"{_name(stray)} is a link of no chain that is known.")
-    return sum(_verify(chain) for chain in AuditChain.objects.order_by("number"))
+    number = sum(_verify(chain) for chain in AuditChain.objects.order_by("number"))
+    audit_registry.verify(registry)
+    return number
 
 
 def _verify(chain: AuditChain) -> int:
@@ -72,7 +72,7 @@ def _verify(chain: AuditChain) -> int:
 
 
 def _walk(chain: AuditChain) -> int:
-    key = _key_of(chain)
+    key = audit_registry.key_of(chain)
     if key is None:
         raise Broken(f"The row of {chain} was changed, or SECRET_KEY is not the one it was written with.")
     before, expected = chain.pruned_hash, chain.pruned + 1
@@ -119,57 +119,49 @@ def _prune(number: int, before: datetime) -> int:
 
 @transaction.atomic
 def _prune_some(number: int, before: datetime) -> int:
-    if _first_unlocked(number, number) is None:
-        return 0  # somebody writes to it: next time
-    chain = AuditChain.objects.get(pk=number)
-    key = _key_of(chain)
+    chain = _unlocked().filter(pk=number).first()
+    if chain is None:
+        return 0  # an event is being written to it: next time
+    key = audit_registry.key_of(chain)
     links = AuditEvent.objects.filter(chain=number)
     newest = links.filter(created_at__lt=before).order_by("-position").first()
     if newest is None:
         return 0
     last = list(links.filter(position__lte=newest.position).order_by("position")[: pruning.AT_ONCE])[-1]
     chain.pruned, chain.pruned_hash = last.position, last.hash
-    _write(chain, key)
+    audit_registry.write(chain, key)
     return AuditEvent.objects.remove_links(number, last.position)
 
 
 def _free_chain() -> AuditChain:
-    """A chain that is ours until the transaction ends; one whose row is not of our making is left as it is."""
-    start = 0
-    while (number := _first_unlocked(start, MOST_CHAINS)) is not None:
-        chain = AuditChain.objects.filter(pk=number).first() or AuditChain(number=number)
-        if chain._state.adding or hmac.compare_digest(chain.hash, _seal(chain, settings.SECRET_KEY)):
+    """A chain that is ours until the transaction ends; one whose row is not of our making is left as it is.
+
+    Waits when there are as many as there may be and all are taken. That ends: a writer that holds what another one
+    waits for here is told of the circle by PostgreSQL, and its request is answered with 503.
+    """
+    foreign: set[int] = set()
+    while True:
+        # From the newest on: after a change of the key those are ours.
+        chains = _unlocked().exclude(number__in=foreign).order_by("-number")
+        chain = chains.first() or _another_chain(foreign)
+        if chain and hmac.compare_digest(chain.hash, audit_registry.digest(chain.sealed(), settings.SECRET_KEY)):
             return chain
-        start = number + 1
-    raise RuntimeError(f"there are {MOST_CHAINS} audit chains, and none of them can be written to")
+        if chain:
+            foreign.add(chain.number)
 
 
-def _first_unlocked(start: int, end: int) -> int | None:
-    """Locks the first chain from `start` to `end` that nobody has locked, until the transaction ends."""
-    if connection.vendor == "sqlite":
-        return start
-    with connection.cursor() as cursor:
-        locks = "SELECT number FROM generate_series(%s, %s) number WHERE pg_try_advisory_xact_lock(%s, number) LIMIT 1"
-        cursor.execute(locks, [start, end, LOCK])
-        row = cursor.fetchone()
-    return row[0] if row else None
+def _another_chain(foreign: set[int]) -> AuditChain | None:
+    """Makes one, for whoever comes first; where there may be no more, waits for one of those that there are."""
+    numbers = list(AuditChain.objects.exclude(number__in=foreign).values_list("number", flat=True))
+    if len(numbers) < MOST_CHAINS:
+        audit_registry.add_chain()
+        return None
+    return AuditChain.objects.select_for_update().get(pk=secrets.choice(numbers))
 
 
-def _write(chain: AuditChain, key: str | None) -> None:
-    """Writes the row; one whose key is lost keeps the hash that gives it away."""
-    if key is not None:
-        chain.hash = _seal(chain, key)
-    chain.save()
-
-
-def _key_of(chain: AuditChain) -> str | None:
-    """The key with which the chain is written: the present one, or one of those before it."""
-    keys = [settings.SECRET_KEY, *map(str, settings.SECRET_KEY_FALLBACKS)]
-    return next((key for key in keys if hmac.compare_digest(chain.hash, _seal(chain, key))), None)
-
-
-def _seal(chain: AuditChain, key: str) -> str:
-    return _hmac([chain.number, chain.pruned, chain.pruned_hash, chain.length, chain.head], key)
+def _unlocked() -> QuerySet[AuditChain]:
+    """The chains that no other transaction has locked; those that are read are locked until this one ends."""
+    return AuditChain.objects.select_for_update(skip_locked=True)
 
 
 def _link(event: AuditEvent, before: str, key: str) -> str:
@@ -177,18 +169,13 @@ def _link(event: AuditEvent, before: str, key: str) -> str:
     people = [str(pk) if pk else None for pk in (event.user_id, event.actor_id)]
     place = [event.chain, event.position, str(event.pk), event.created_at.isoformat()]
     request = [] if event.has_request_in_digest else [event.request_id]
-    return _hmac([before, *place, event.kind, *people, *request, event.data, event.origin_digest], key)
+    return audit_registry.digest([before, *place, event.kind, *people, *request, event.data, event.origin_digest], key)
 
 
 def _origin_digest(event: AuditEvent) -> str:
     address = ip_address(event.ip).packed.hex() if event.ip else None
     request = [event.request_id] if event.has_request_in_digest else []
-    return _hmac([address, event.user_agent, *request], event.origin_salt)
-
-
-def _hmac(values: list[object], key: str) -> str:
-    message = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return salted_hmac("accounts.audit_chain", message, secret=key, algorithm="sha256").hexdigest()
+    return audit_registry.digest([address, event.user_agent, *request], event.origin_salt)
 
 
 def _name(event: AuditEvent) -> str:

@@ -45,6 +45,7 @@ accounts
     sessions  throttling  forms
     tokens  audit  keys  authority
     audit_chain
+    audit_registry
     models
     hashers  foreign_hashers  password_policy
     hashing_gate

@@ -97,3 +97,24 @@ class AuditChain(models.Model):
 
     def __str__(self) -> str:
         return f"chain {self.number}"
+
+    def sealed(self) -> list[object]:
+        """What the hash is of."""
+        return [self.number, self.pruned, self.pruned_hash, self.length, self.head]
+
+
+class AuditRegistry(models.Model):
+    """The one list of all chains, and of how long each was when it was last looked at (see audit_registry)."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    chains = models.JSONField(
+        default=dict, help_text="For each number of a chain, the position and the hash of an event that it holds."
+    )
+    hash = models.CharField(max_length=HASH_LENGTH, default="", help_text="Of this row.")
+
+    def __str__(self) -> str:
+        return "the list of chains"
+
+    def sealed(self) -> list[object]:
+        """What the hash is of."""
+        return [self.chains]

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from accounts import audit, audit_chain, batches
+from accounts import audit, audit_chain, audit_registry, batches
 from accounts.filters import AuditFilter
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand, Row
@@ -45,7 +45,7 @@ class Command(ActionsCommand):
     def verify(self, *, as_json: bool, **_options: Any) -> None:
         try:
             events, fault = audit_chain.verify(), None
-        except audit_chain.Broken as broken:
+        except audit_registry.Broken as broken:
             events, fault = None, str(broken)
         if as_json:
             self.stdout.write(json.dumps({"intact": fault is None, "events": events, "fault": fault}))

@@ -1,0 +1,160 @@
+"""A chain that goes with its row, or goes back to an older state, is missed; and nobody can hold up the writers."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
+
+from accounts import audit, audit_chain
+from accounts.models import AuditChain, AuditEvent, AuditRegistry
+from tests.usermanager.processes import eventually
+
+CHAINS_AT_FIRST = 16  # on PostgreSQL
+
+
+def record(number: int = 1) -> int:
+    """Writes so many events; returns the chain of the last."""
+    return [audit.record("user:changed", None, actor=None) for _ in range(number)][-1].chain
+
+
+def verify() -> str:
+    """What the command says, the fault included."""
+    out = StringIO()
+    try:
+        call_command("audit", "verify", stdout=out)
+    except CommandError as broken:
+        return str(broken)
+    return out.getvalue()
+
+
+def sql(statement: str, *values: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What the block does to the database is taken back."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.mark.usefixtures("database")
+def test_what_an_attacker_without_the_key_does_to_whole_chains_is_found() -> None:
+    chain = record(3)
+    assert verify() == "All 3 events are as they were written.\n"
+    older = AuditChain.objects.filter(pk=chain).values().get()
+    record(2)
+    audit.prune()  # notes that there are five
+    assert verify() == "All 5 events are as they were written.\n"
+
+    with undone():  # the chain and its row
+        sql("DELETE FROM accounts_auditevent WHERE chain = %s", chain)
+        sql("DELETE FROM accounts_auditchain WHERE number = %s", chain)
+        missing = f"Chain {chain} is missing with all of its events, of which there were 5 or more."
+        assert verify() == missing
+        assert record() != chain
+        audit.prune()
+        assert verify() == missing
+
+    with undone():  # its newest events, and an older row
+        sql("DELETE FROM accounts_auditevent WHERE chain = %s AND position > 3", chain)
+        AuditChain.objects.filter(pk=chain).update(**older)
+        put_back = f"Chain {chain} was put back to an older state: it had 5 events or more."
+        assert verify() == put_back
+        assert record(4) == chain
+        audit.prune()
+        assert verify() == put_back
+
+    with undone():  # the list
+        sql("DELETE FROM accounts_auditregistry")
+        assert verify() == "The list of chains is missing."
+        audit.prune()
+        assert verify().startswith("The list of chains was changed")
+
+    with undone():  # what it says
+        AuditRegistry.objects.update(chains={})
+        record()
+        audit.prune()
+        assert verify().startswith("The list of chains was changed")
+    assert verify() == "All 5 events are as they were written.\n"
+
+
+@pytest.mark.usefixtures("database")
+def test_a_trail_of_the_version_before_goes_on() -> None:
+    """Also where it is as long as the pruning left it."""
+    record(3)
+    audit_chain.prune(AuditEvent.objects.order_by("-position")[0].created_at)
+    call_command("migrate", "accounts", "0015", verbosity=0)
+    AuditChain.objects.filter(length=0).delete()  # which that version did not make
+    call_command("migrate", verbosity=0)
+    assert verify() == "All 1 events are as they were written.\n"
+    record(2)
+    assert verify() == "All 3 events are as they were written.\n"
+    assert len(AuditRegistry.objects.get().chains) == (CHAINS_AT_FIRST if connection.vendor == "postgresql" else 1)
+
+
+@pytest.mark.postgres
+def test_writers_make_chains_when_all_are_taken_and_wait_when_there_may_be_no_more(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers = CHAINS_AT_FIRST + 4
+    barrier, chains = threading.Barrier(writers), set()
+
+    def write(_number: int) -> None:
+        try:
+            for _round in range(3):
+                with transaction.atomic():
+                    chain = record()
+                    barrier.wait(20)  # all of them hold one
+                chains.add(chain)
+                barrier.wait(20)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(write, range(writers)))
+    assert len(chains) == writers
+    assert verify() == f"All {writers * 3} events are as they were written.\n"
+    assert set(map(int, AuditRegistry.objects.get().chains)) == set(range(writers))
+
+    monkeypatch.setattr(audit_chain, "MOST_CHAINS", writers)
+    with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("SELECT number FROM accounts_auditchain FOR UPDATE")
+        waiting = pool.submit(write_and_close)
+        blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+        eventually(lambda: other.execute(blocked.encode()).fetchone() == (1,))
+        assert not waiting.done()
+        other.rollback()
+        assert waiting.result(20) in chains
+    assert verify() == f"All {writers * 3 + 1} events are as they were written.\n"
+
+
+def write_and_close() -> int:
+    try:
+        return record()
+    finally:
+        connections.close_all()
+
+
+@pytest.mark.postgres
+def test_a_role_without_rights_on_the_tables_holds_up_nobody(postgres: str) -> None:
+    stranger = f"stranger_{connection.settings_dict['NAME']}"
+    sql(f"CREATE ROLE {stranger} LOGIN")
+    try:
+        with psycopg.connect(postgres.replace("postgres@", f"{stranger}@")) as other:
+            other.execute("SELECT pg_advisory_lock(1635084388, number) FROM generate_series(0, 1000) number")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), other.transaction():
+                other.execute("SELECT number FROM accounts_auditchain FOR UPDATE")
+            record(3)
+        assert verify() == "All 3 events are as they were written.\n"
+    finally:
+        sql(f"DROP ROLE {stranger}")
