@@ -30,7 +30,7 @@ from accounts.signals import hash_awaited
 
 NICENESS = 10
 LOOK_SECONDS = 0.002  # how often a process with waiting callers looks for a core; a hash takes a hundred times as long
-REFUSAL_SECONDS = 0.05
+REFUSAL_SECONDS = 0.2
 REFUSED_AT_ONCE = 32  # of a process: each of them keeps a thread of the web server
 T = TypeVar("T")
 
