@@ -177,6 +177,10 @@ class TestTrial:
             ({"RCPT": "451 4.7.1 greylisted"}, "try again later"),
             ({"RCPT": "554 5.7.1 <ana@example.com>: Relay access denied"}, "only for those who log in"),
             ({"RCPT": "550 5.7.1 Relaying denied"}, "only for those who log in"),
+            ({"RCPT": "504 5.5.2 <h>: Helo command rejected"}, "write this machine's own in EMAIL_EHLO_NAME"),
+            ({"RCPT": "554 5.7.1 <h[192.0.2.1]>: Client host rejected"}, "this machine's IP address"),
+            ({"EHLO": "554 5.7.1 blocked using bl.example"}, "this machine's IP address"),
+            ({"RCPT": "553 5.7.1 <a@b.c>: Sender address rejected"}, "look at EMAIL_FROM"),
         ],
     )
     def test_what_the_server_refuses_is_told(self, post: Post, answers: dict[str, str], says: str) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -14,9 +15,10 @@ from django.utils import timezone
 
 from accounts import tokens, users
 from accounts.models import OneTimeToken, User
-from notifications import mails, outbox
+from notifications import delivery, hold, mail_server, mails, outbox
 from notifications.mails import NotWanted
 from notifications.models import OutboxMail, Queue, State
+from tests.notifications.post import Post
 
 SENDERS = 8
 MAILS = 20
@@ -81,6 +83,39 @@ def test_a_suspension_and_a_mail_on_its_way_leave_no_link_that_works() -> None:
         living = OneTimeToken.objects.filter(user=user, purpose=tokens.Purpose.PASSWORD_RESET, ended_at=None)
         assert not living.exists()
         assert OutboxMail.objects.get(pk=claimed.pk).state == State.CANCELLED
+
+
+@pytest.mark.usefixtures("database")
+def test_senders_whom_the_mail_server_refuses_hold_the_queue_together_and_one_of_them_probes(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    ana = users.create("ana@example.com", actor=None, password="correct horse battery staple")
+    OutboxMail.objects.all().delete()
+    for _ in range(3):
+        ids = [outbox.put("already_registered", email=ana.email).pk for _ in range(MAILS)]
+        shares = [partial(_deliver, ids[place::SENDERS]) for place in range(SENDERS)]
+        post.answers["MAIL"] = "553 5.1.8 sender domain not found"
+        caplog.clear()
+        at_once(shares[0], *shares[1:])
+        assert [record.levelname for record in caplog.records if "refuses this" in record.message] == ["ERROR"]
+        assert set(OutboxMail.objects.filter(pk__in=ids).values_list("state", "attempts")) == {(State.OWED, 0)}
+        held = hold.current()
+        assert held
+        [probe] = [chosen for chosen in at_once(lambda: hold.choose_probe(held)) if chosen]  # noqa: B023
+        post.answers.clear()
+        at_once(shares[0], *shares[1:])
+        assert hold.current() is None
+        assert OutboxMail.objects.get(pk=probe.pk).state == State.SENT
+        OutboxMail.objects.update(next_attempt_at=timezone.now())
+        at_once(shares[0], *shares[1:])
+        assert set(OutboxMail.objects.filter(pk__in=ids).values_list("state", flat=True)) == {State.SENT}
+    assert set(post.ids().values()) == {1}
+
+
+def _deliver(ids: list[UUID]) -> None:
+    for mail_id in ids:
+        delivery.deliver(mail_id)
+    mail_server.hang_up()
 
 
 def _compose(mail: OutboxMail) -> None:

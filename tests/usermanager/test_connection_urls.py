@@ -42,6 +42,8 @@ Settings = Callable[..., dict[str, Any]]
         ("EMAIL_URL", "smtp://:hunter2@h", "a user and a password"),
         ("EMAIL_URL", "file:///var/mail?days=3", 'the query key "days"'),
         ("EMAIL_URL", "console://here", "console://"),
+        ("EMAIL_EHLO_NAME", "mx.example.com, mx2.example.com", "a host name such as"),
+        ("EMAIL_EHLO_NAME", "[192.0.2]", "a host name such as"),
         ("EMAIL_FROM", "no-reply@example.com, root@example.com", "one mail address"),
         ("EMAIL_FROM", "Acme, Inc. <no-reply@example.com>", "quotation marks"),
         ("EMAIL_FROM", "UserManager <no-reply@example.com", "one mail address"),
@@ -87,3 +89,24 @@ def test_keys_that_have_an_effect_are_taken(settings_with: Settings) -> None:
     assert (options["sslmode"], options["connect_timeout"], options["host"]) == ("verify-full", 3, "/run/postgresql")
     make_conninfo(**options)
     assert Connection(settings["CELERY_BROKER_URL"]).heartbeat == 5
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"PUBLIC_URL": "https://id.example.com:8443"}, "id.example.com"),
+        ({"PUBLIC_URL": "https://bücher.example"}, "xn--bcher-kva.example"),
+        ({"PUBLIC_URL": "http://localhost:8000"}, ""),
+        ({"PUBLIC_URL": "http://usermanager.local"}, ""),
+        ({"PUBLIC_URL": "http://192.0.2.1"}, ""),
+        ({"PUBLIC_URL": "http://[2001:db8::1]"}, ""),
+        ({"EMAIL_EHLO_NAME": "mx.example.com"}, "mx.example.com"),
+        ({"EMAIL_EHLO_NAME": "[192.0.2.1]"}, "[192.0.2.1]"),
+        ({"EMAIL_EHLO_NAME": "[2001:db8::1]"}, "[IPv6:2001:db8::1]"),
+    ],
+)
+def test_the_mail_server_is_greeted_with_a_name_that_others_may_know(
+    settings_with: Settings, variables: dict[str, str], name: str
+) -> None:
+    """Without one it is the name that the machine has."""
+    assert settings_with(**variables)["EMAIL_EHLO_NAME"] == name
