@@ -20,7 +20,11 @@ def request(user: User, new_email: str, current_password: str, *, keep: Session 
     """
     if new_email == user.email:
         raise InvalidInput("new_email", "unchanged", _("This is your address already."))
-    with throttling.counted([throttling.user_try(user, "email-change", settings.RATE_EMAIL_CHANGE)]):
+    tries = [
+        throttling.user_try(user, "email-change", settings.RATE_EMAIL_CHANGE),
+        throttling.user_try(user, "write", settings.RATE_WRITE),
+    ]
+    with throttling.counted(tries):
         credentials.confirm(user, current_password)
     with transaction.atomic():
         credentials.hold(user)

@@ -2,17 +2,18 @@
 
 import logging
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit_chain, origin
+from accounts import audit_chain, origin, pruning
 from accounts.models import AuditEvent, User
+from accounts.models.audit_event import AuditEventQuerySet
+from accounts.models.identifiers import first_id_of
 
 RETENTION = timedelta(days=365)
 
@@ -102,10 +103,27 @@ def ordered(data: dict[str, Any]) -> dict[str, Any]:
     return {name: data[name] for name in (*known, *sorted(data.keys() - set(known)))}
 
 
-def forget(user: User) -> None:
-    """Takes address, device and request of somebody who is being deleted out of the events; their id stays."""
-    theirs = Q(actor_id=user.pk) | Q(user_id=user.pk, actor_id=None)
-    AuditEvent.objects.filter(theirs).forget_origin()
+def record_once(kind: str, user: User, *, actor: User | None, within: timedelta, **data: Any) -> None:
+    """As record(), unless there is an event as recent as that with the same kind, user, actor, IP address and data.
+
+    Somebody who changes the same thing in a loop would fill the disk otherwise. Call it while the user is locked.
+    """
+    newest = AuditEvent.objects.filter(user_id=user.pk, pk__gte=first_id_of(timezone.now() - within))
+    same = newest.filter(kind=kind, actor_id=_id(actor), ip=origin.current.get().ip)
+    if all(event.data != data for event in same):
+        record(kind, user, actor=actor, **data)
+
+
+def forget(user: User, *, since: datetime | None = None) -> None:
+    """Takes address, device and request of somebody who is being deleted out of the events; their id stays.
+
+    It goes in slices, each a transaction of its own if there is none.
+    """
+    events = AuditEvent.objects.filter(origin_salt__gt="")
+    if since is not None:
+        events = events.filter(pk__gte=first_id_of(since))
+    for theirs in (events.filter(actor_id=user.pk), events.filter(user_id=user.pk, actor_id=None)):
+        pruning.in_slices(theirs, AuditEventQuerySet.forget_origin)
 
 
 def may_see_origin(reader: User, event: AuditEvent) -> bool:

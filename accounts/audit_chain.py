@@ -99,7 +99,8 @@ def _check_origins(events: list[AuditEvent]) -> None:
             raise Broken(f"Where {_name(event)} came from was changed.")
         if not event.origin_salt:
             forgotten.setdefault(event.actor_id or event.user_id, event)
-    alive = {None, *User.objects.filter(pk__in=[pk for pk in forgotten if pk]).values_list("pk", flat=True)}
+    people = User.objects.filter(pk__in=[pk for pk in forgotten if pk], deletion_began_at=None)
+    alive = {None, *people.values_list("pk", flat=True)}
     for person, event in forgotten.items():
         if person in alive:
             raise Broken(f"Where {_name(event)} came from was blanked, though nobody was deleted.")

@@ -40,7 +40,7 @@ def changing(user: User, actor: User | None) -> Iterator[User]:
     with transaction.atomic():
         check(actor)
         current = User.objects.select_related("role").select_for_update(of=("self",)).filter(pk=user.pk).first()
-        if current is None:
+        if current is None or current.deletion_began_at:
             raise NotFound
         _check_rank(current, actor)
         admins = _admins_like(current)

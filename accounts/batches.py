@@ -6,11 +6,16 @@ transaction mode pgbouncer keeps that for an open transaction only, which would 
 
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import Model, QuerySet
 
 ROWS = 2000
+PAGE = 200
+
+Row = TypeVar("Row", bound=Model)
 
 
 def read(
@@ -30,3 +35,31 @@ def read(
     while batch:
         yield from batch
         batch = list(rows.filter(**{after: find(batch[-1])})[:ROWS]) if len(batch) == ROWS else []
+
+
+def newest_first(*parts: "QuerySet[Row]") -> Iterator[list[Row]]:
+    """The rows of all the parts in pages, by their ids of version 7; a row that is in several parts comes once.
+
+    Each part should be one that an index finds, so an OR of two columns is two parts: the database would sort all rows
+    of an OR for the first one. A page asks for ids, and then for their rows.
+    """
+    before: UUID | None = None
+    while ids := _newest_ids(parts, before):
+        before = ids[-1]
+        rows = parts[0].model._base_manager.filter(pk__in=ids)
+        yield sorted(rows, key=attrgetter("pk"), reverse=True)
+        _lend_connection()
+
+
+def _newest_ids(parts: "tuple[QuerySet[Any], ...]", before: UUID | None) -> list[UUID]:
+    found: set[UUID] = set()
+    for rows in parts:
+        older = rows if before is None else rows.filter(pk__lt=before)
+        found |= set(older.order_by("-pk").values_list("pk", flat=True)[:PAGE])
+    return sorted(found, reverse=True)[:PAGE]
+
+
+def _lend_connection() -> None:
+    """The client may take its time for a page, in which another request may have the connection of the pool."""
+    if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
+        connection.close()

@@ -43,7 +43,8 @@ def change(user: User, current_password: str, new_password: str, *, keep: Sessio
 
     Raises InvalidInput, Throttled, Overloaded.
     """
-    credentials.confirm(user, current_password)
+    with throttling.counted([throttling.user_try(user, "write-security", settings.RATE_WRITE)]):
+        credentials.confirm(user, current_password)
     encoded = credentials.new_hash(new_password, user, field="new_password", actor=user)
     with transaction.atomic():
         credentials.hold(user)

@@ -49,10 +49,15 @@ session_opened = Signal()
 #: A user may no longer sign in. Arguments: user.
 user_suspended = Signal()
 
-#: A user is about to be deleted; the row still stands. Arguments: user.
+#: A user is locked out and being deleted. Sent outside of any transaction, and again after a crash: receivers delete
+#: what they hold in slices (accounts.pruning). Arguments: user.
+user_leaving = Signal()
+
+#: A user is about to be deleted; the row still stands, and little of what was theirs. Arguments: user.
 user_deleted = Signal()
 
-#: Somebody wants to see what is stored about them; each receiver returns a dict of a name and a list of records.
+#: Somebody wants to see what is stored about them; each receiver returns a dict of a name and pages of records, which
+#: are read while they are sent (accounts.batches).
 #: Arguments: user.
 personal_data_wanted = Signal()
 

@@ -6,9 +6,10 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
@@ -17,11 +18,13 @@ from accounts import (
     audit,
     authority,
     credentials,
+    deletion,
     hashers,
     invitations,
     roles,
     sessions,
     suspension,
+    throttling,
     tokens,
 )
 from accounts.addresses import canonical_email
@@ -31,9 +34,10 @@ from accounts.signals import (
     email_changed,
     email_verification_requested,
     password_reset_requested,
-    user_deleted,
     user_registered,
 )
+
+SAME_CHANGE = timedelta(minutes=1)  # within which identical changes make one audit event
 
 
 def create(email: str, *, actor: User | None, password: str | None = None, **fields: Any) -> User:
@@ -68,6 +72,7 @@ def update(user: User, *, actor: User | None, **changes: Any) -> User:
     same one does neither. Another role that holds permissions ends the links that were mailed before.
     Raises PermissionDenied, NotFound, LastAdmin, AddressTaken.
     """
+    _count_own(user, actor)
     with _unique_address(), authority.changing(user, actor) as current:
         changed = {name: value for name, value in changes.items() if getattr(current, name) != value}
         if "role" in changed:
@@ -93,6 +98,7 @@ def suspend(user: User, *, actor: User | None, reason: str = "", until: datetime
     Suspending somebody again replaces the end and the reason. Raises InvalidInput, PermissionDenied, NotFound,
     LastAdmin.
     """
+    _count_own(user, actor)
     suspension.check_end(until)
     with authority.changing(user, actor) as current:
         has_reason = reason in ("", current.suspension_reason)
@@ -103,6 +109,7 @@ def suspend(user: User, *, actor: User | None, reason: str = "", until: datetime
 
 def activate(user: User, *, actor: User | None) -> User:
     """Lets a suspended user log in again. Raises PermissionDenied, NotFound."""
+    _count_own(user, actor)
     with authority.changing(user, actor) as current:
         if not current.is_active:
             suspension.end(current, actor=actor)
@@ -111,6 +118,7 @@ def activate(user: User, *, actor: User | None) -> User:
 
 def unlock(user: User, *, actor: User | None) -> User:
     """Forgets the failed logins of the user. Raises PermissionDenied, NotFound."""
+    _count_own(user, actor)
     with authority.changing(user, actor) as current:
         credentials.forget_failures(current)
         audit.record("user:unlocked", current, actor=actor)
@@ -119,6 +127,7 @@ def unlock(user: User, *, actor: User | None) -> User:
 
 def send_password_reset(user: User, *, actor: User | None) -> None:
     """Owes the user a reset link. Raises PermissionDenied, NotFound."""
+    _count_own(user, actor)
     with authority.changing(user, actor) as current:
         audit.record("password:reset_requested", current, actor=actor)
         password_reset_requested.send(sender=User, email=current.email)
@@ -126,6 +135,7 @@ def send_password_reset(user: User, *, actor: User | None) -> None:
 
 def send_verification(user: User, *, actor: User | None) -> None:
     """Owes the user a new confirmation link. Raises PermissionDenied, NotFound."""
+    _count_own(user, actor)
     with authority.changing(user, actor) as current:
         audit.record("email:verification_requested", current, actor=actor)
         email_verification_requested.send(sender=User, email=current.email)
@@ -133,31 +143,36 @@ def send_verification(user: User, *, actor: User | None) -> None:
 
 def revoke_sessions(user: User, *, actor: User | None) -> int:
     """Signs the user out everywhere; returns how many sessions ended. Raises PermissionDenied, NotFound."""
+    _count_own(user, actor, "write-security")
     with authority.changing(user, actor) as current:
         return sessions.revoke_all(current, actor=actor)
 
 
 def revoke_session(user: User, session: Session, *, actor: User | None) -> None:
     """Ends one session of the user. Raises PermissionDenied, NotFound."""
+    _count_own(user, actor, "write-security")
     with authority.changing(user, actor):
         sessions.close(session, actor=actor)
 
 
 def delete(user: User, *, actor: User | None) -> None:
-    """Removes the user and everything of theirs; audit events keep the id alone.
+    """Removes the user and everything of theirs; audit events keep the id alone. Never call it in a transaction.
 
     Raises PermissionDenied, NotFound, LastAdmin.
     """
     with authority.changing(user, actor) as current:
-        _delete(current, actor=actor)
+        deletion.begin(current, actor=actor)
+    deletion.finish(current)
 
 
 def delete_own(user: User, current_password: str) -> None:
     """Lets a user leave. Raises InvalidInput, LastAdmin, Throttled, Overloaded."""
-    credentials.confirm(user, current_password)
+    with throttling.counted([throttling.user_try(user, "write", settings.RATE_WRITE)]):
+        credentials.confirm(user, current_password)
     with authority.changing(user, user) as current:
         credentials.hold(user)
-        _delete(current, actor=user)
+        deletion.begin(current, actor=user)
+    deletion.finish(current)
 
 
 def ensure_first_admin(email: str, password: str = "") -> str | None:
@@ -179,6 +194,15 @@ def ensure_first_admin(email: str, password: str = "") -> str | None:
         sessions.revoke_all(user, actor=None)
         audit.record("user:created", user, actor=None, role=roles.ADMIN)
     return made_up
+
+
+def _count_own(user: User, actor: User | None, scope: str = "write") -> None:
+    """Counts what a user does to their own account. Raises Throttled.
+
+    What ends sessions counts apart, or whoever stole a token could use the limit up and keep its owner from it.
+    """
+    if actor is not None and actor.pk == user.pk:
+        throttling.take([throttling.user_try(user, scope, settings.RATE_WRITE)])
 
 
 @contextmanager
@@ -252,16 +276,8 @@ def _move(user: User, email: str, is_verified: bool, *, actor: User | None) -> N
         email_verification_requested.send(sender=User, email=email)
 
 
-def _delete(user: User, *, actor: User | None) -> None:
-    user_deleted.send(sender=User, user=user)
-    credentials.forget_failures(user)
-    audit.record("user:deleted", user, actor=actor)
-    audit.forget(user)
-    user.delete()
-
-
 def _set(user: User, changes: dict[str, Any], *, actor: User | None) -> None:
     for name, value in changes.items():
         setattr(user, name, value)
     user.save(update_fields=list(changes))
-    audit.record("user:changed", user, actor=actor, fields=sorted(changes))
+    audit.record_once("user:changed", user, actor=actor, within=SAME_CHANGE, fields=sorted(changes))

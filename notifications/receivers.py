@@ -1,16 +1,16 @@
 """Which event owes which mail, in one table, and which event takes owed mails back."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from accounts import signals, throttling
+from accounts import batches, pruning, signals, throttling
 from accounts.addresses import canonical_email
 from accounts.models import Session, User
 from notifications import mail_folder, outbox, publisher
@@ -75,6 +75,7 @@ def connect() -> None:
         (signals.registration_withdrawn, _end_links),
         (signals.email_verified, _end_moves),
         (signals.invitation_revoked, _end_links),
+        (signals.user_leaving, _leave),
         (signals.user_deleted, _forget),
         (signals.personal_data_wanted, _tell),
     ):
@@ -130,17 +131,29 @@ def _keep_in_mind(sender: object, user: User, old_email: str, **_: Any) -> None:
     OutboxMail.objects.filter(user=None, email_key=canonical_email(old_email)).update(user=user)
 
 
-def _forget(sender: object, user: User, **_: Any) -> None:
+def _leave(sender: object, user: User, **_: Any) -> None:
     """Their emails, and the files of these. A file that cannot be deleted or is being written is left to `prune`."""
+    ids = set(_theirs(user).values_list("pk", flat=True))
+    pruning.delete(_theirs(user))
+    mail_folder.remove(ids)
+
+
+def _forget(sender: object, user: User, **_: Any) -> None:
+    """What came since _leave()."""
     ids = set(_theirs(user).values_list("pk", flat=True))
     _theirs(user).delete()
     transaction.on_commit(lambda: mail_folder.remove(ids), robust=True)
 
 
-def _tell(sender: object, user: User, **_: Any) -> dict[str, list[dict[str, Any]]]:
+def _tell(sender: object, user: User, **_: Any) -> dict[str, Iterator[list[dict[str, Any]]]]:
     """Not what another user was told at an address that is theirs now, as that holds where the other one signed in."""
-    mails = _theirs(user).filter(Q(user=user) | Q(user=None)).order_by("-id")
-    return {"mails": list(mails.values(*EXPORTED, fallback_language=F("language")))}
+    named, unnamed = OutboxMail.objects.filter(user=user), OutboxMail.objects.filter(user=None)
+    pages = batches.newest_first(named, unnamed.filter(email_key=user.email_key))
+    return {"mails": ([_exported(mail) for mail in page] for page in pages)}
+
+
+def _exported(mail: OutboxMail) -> dict[str, Any]:
+    return {name: getattr(mail, name) for name in EXPORTED} | {"fallback_language": mail.language}
 
 
 def _theirs(user: User, old_email: str = "") -> QuerySet[OutboxMail]:

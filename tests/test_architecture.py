@@ -39,7 +39,7 @@ accounts
     transfer  seeding
     registration  login  passwords  addresses_change  users  role_changes  personal_data
     filters
-    invitations  rarity
+    invitations  deletion  rarity
     credentials  access_tokens
     suspension  known_networks
     sessions  throttling  forms
@@ -58,7 +58,7 @@ celery_app
 # All that notifications may know of accounts; docs/architecture.md says why each is needed.
 KNOWN_OF_ACCOUNTS = {
     *("signals", "models", "tokens", "throttling", "addresses"),
-    *("management", "admin", "audit", "pruning", "database_errors"),
+    *("management", "admin", "audit", "pruning", "batches", "database_errors"),
 }
 
 # What may be imported within a function, and why not at the top.

@@ -76,6 +76,8 @@ RATE_MAIL = env.rate("RATE_MAIL", "5/1h")
 RATE_MAIL_IP = env.rate("RATE_MAIL_IP", "30/1h")
 RATE_TOKEN = env.rate("RATE_TOKEN", "20/1h")
 RATE_EMAIL_CHANGE = env.rate("RATE_EMAIL_CHANGE", "5/1h")
+RATE_WRITE = env.rate("RATE_WRITE", "120/1h")
+RATE_EXPORT = env.rate("RATE_EXPORT", "5/1h")
 
 LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "en", ("en", "es"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))

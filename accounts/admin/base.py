@@ -106,8 +106,10 @@ class PanelModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscr
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Without Django's transaction: the use case owns it, and deletes a user in several."""
         try:
-            return super().delete_view(request, object_id, extra_context)
+            answer: HttpResponse = self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined]
+            return answer
         except AccountError as refusal:
             self.message_user(request, str(refusal.detail), messages.ERROR)
             return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)

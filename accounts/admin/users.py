@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
@@ -18,14 +19,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import audit, invitations, suspension, users
+from accounts import audit, invitations, suspension, throttling, users
 from accounts.admin import deeds, downloads, links, sections, words
 from accounts.admin.base import actor_of, holds
 from accounts.admin.bulk import BulkActions
 from accounts.admin.days import DayFilter
 from accounts.admin.pills import Pills
 from accounts.admin.user_forms import NewUserForm, UserForm
-from accounts.errors import AccountError
+from accounts.errors import AccountError, Throttled
 from accounts.filters import UserFilter
 from accounts.models import User
 from accounts.transfer import exporting
@@ -153,6 +154,11 @@ class UserAdmin(BulkActions):
         try:
             chosen = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters:
+            return redirect(links.users())
+        try:
+            throttling.take([throttling.user_try(actor_of(request), "export-list", settings.RATE_EXPORT)])
+        except Throttled as refusal:
+            self.message_user(request, str(refusal.detail), messages.ERROR)
             return redirect(links.users())
         audit.record("users:exported", None, actor=actor_of(request), filters=sorted(request.GET))
         return downloads.csv("users", exporting.write_csv, chosen)

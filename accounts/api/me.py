@@ -1,8 +1,13 @@
 """One's own account."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from accounts import personal_data, users
@@ -11,7 +16,9 @@ from accounts.api.fields import FullNameField, LocaleField, PasswordField
 from accounts.api.outputs import AuditEventSerializer, SessionSerializer, UserSerializer
 from accounts.api.schema import EVENT_EXAMPLE, SESSION_EXAMPLE, SIGNED_IN, USER_EXAMPLE, operation
 from accounts.models import OneTimeToken
+from accounts.personal_data import Pages, PersonalData
 
+SENT_WHOLE = 64 * 1024  # bytes; the first page of a larger export is sent at once
 NEVER = {"suspended_until": None, "suspension_reason": "", "invited_at": None, "invitation_ended_at": None}
 TOKEN_EXAMPLE = {
     "id": "019388f1-8b20-7a11-9c3d-6e5f4a3b2c1d",
@@ -43,7 +50,7 @@ class MeView(ApiView):
         "Change one's own account",
         request=OwnChanges,
         success=(200, UserSerializer),
-        refusals=SIGNED_IN,
+        refusals=[*SIGNED_IN, "throttled"],
         example={"full_name": "Ana García", "locale": "es"},
         answer=USER_EXAMPLE,
     )
@@ -98,7 +105,7 @@ class ExportView(ApiView):
     @operation(
         "Export all that is stored about oneself",
         success=(200, ExportSerializer),
-        refusals=SIGNED_IN,
+        refusals=[*SIGNED_IN, "throttled"],
         answer={
             "user": USER_EXAMPLE | NEVER,
             "sessions": [
@@ -109,6 +116,40 @@ class ExportView(ApiView):
             "one_time_tokens": [TOKEN_EXAMPLE],
         },
     )
-    def get(self, request: SignedIn) -> Response:
+    def get(self, request: SignedIn) -> HttpResponseBase:
+        """A small document is sent whole, and an error in it is a problem document. A larger one is sent while it is
+        read: if it breaks off, it is no JSON, and its connection ends without the last chunk."""
         stored = personal_data.export(request.user)
-        return Response({**stored.of_others, **ExportSerializer(stored, context={"request": request}).data})
+        chunks, begun = _document(stored, request), b""
+        for chunk in chunks:
+            begun += chunk
+            if len(begun) > SENT_WHOLE:
+                return StreamingHttpResponse(chain([begun], chunks), content_type="application/json")
+        return HttpResponse(begun, content_type="application/json")
+
+    def head(self, request: SignedIn) -> HttpResponse:
+        """Counts nothing and reads nothing, as nothing is sent."""
+        return HttpResponse(content_type="application/json")
+
+
+def _document(stored: PersonalData, request: SignedIn) -> Iterator[bytes]:
+    shapes: list[tuple[str, Pages, type[serializers.BaseSerializer[Any]] | None]] = [
+        *((name, pages, None) for name, pages in stored.of_others.items()),
+        ("sessions", stored.sessions, ExportedSessionSerializer),
+        ("audit", stored.audit, AuditEventSerializer),
+        ("one_time_tokens", stored.one_time_tokens, ExportedTokenSerializer),
+    ]
+    yield b'{"user":' + _json(ExportedUserSerializer(stored.user).data)
+    for name, pages, shape in shapes:
+        yield b"," + _json(name) + b":["
+        show = shape(context={"request": request}).to_representation if shape else None
+        for number, page in enumerate(pages):
+            rows = [show(row) for row in page] if show else page
+            yield (b"," if number else b"") + _json(rows)[1:-1]
+        yield b"]"
+    yield b"}"
+
+
+def _json(value: Any) -> bytes:
+    text: bytes = JSONRenderer().render(value)
+    return text

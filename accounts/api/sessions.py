@@ -32,7 +32,7 @@ class SessionViewSet(OfPeople):
 
     @operation(
         "End a session",
-        refusals=REFUSALS,
+        refusals=[*REFUSALS, "throttled"],
         parameters=[OpenApiParameter("session_id", OpenApiTypes.UUID, OpenApiParameter.PATH)],
     )
     def destroy(self, request: SignedIn, pk: str, session_id: str) -> Response:
@@ -43,7 +43,7 @@ class SessionViewSet(OfPeople):
         users.revoke_session(user, session, actor=request.user)
         return Response(status=204)
 
-    @operation("End all sessions of a user", refusals=REFUSALS)
+    @operation("End all sessions of a user", refusals=[*REFUSALS, "throttled"])
     def destroy_all(self, request: SignedIn, pk: str) -> Response:
         users.revoke_sessions(self.person(pk, "sessions.revoke"), actor=request.user)
         return Response(status=204)

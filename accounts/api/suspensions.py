@@ -41,7 +41,7 @@ class SuspensionViewSet(OfPeople):
         "suspending somebody again replaces the reason and the end.",
         request=SuspendInput,
         success=(200, UserSerializer),
-        refusals=[*REFUSALS, "last_admin"],
+        refusals=[*REFUSALS, "last_admin", "throttled"],
         example=EXAMPLE,
         answer=USER_EXAMPLE | {"is_active": False},
     )
@@ -63,7 +63,12 @@ class SuspensionViewSet(OfPeople):
             raise NotFound
         return Response(SuspensionSerializer(found).data)
 
-    @operation("Activate a user", success=(200, UserSerializer), refusals=REFUSALS, answer=USER_EXAMPLE)
+    @operation(
+        "Activate a user",
+        success=(200, UserSerializer),
+        refusals=[*REFUSALS, "throttled"],
+        answer=USER_EXAMPLE,
+    )
     def end(self, request: SignedIn, pk: str) -> Response:
         user = users.activate(self.other(pk, "users.change"), actor=request.user)
         return Response(UserSerializer(user).data)

@@ -83,7 +83,7 @@ class UserViewSet(OfPeople):
         "Another address ends the user's sessions; another role that holds permissions ends links mailed before.",
         request=UserChanges,
         success=(200, UserSerializer),
-        refusals=[*REFUSALS, "last_admin"],
+        refusals=[*REFUSALS, "last_admin", "throttled"],
         example=CHANGES_EXAMPLE,
         answer=USER_EXAMPLE,
     )
@@ -96,7 +96,7 @@ class UserViewSet(OfPeople):
         "another role that holds permissions ends links mailed before.",
         request=UserChanges(partial=True),
         success=(200, UserSerializer),
-        refusals=[*REFUSALS, "last_admin"],
+        refusals=[*REFUSALS, "last_admin", "throttled"],
         example={"full_name": "Ana García"},
         answer=USER_EXAMPLE,
     )
@@ -115,13 +115,18 @@ class UserViewSet(OfPeople):
         users.delete(self.other(pk, "users.delete"), actor=request.user)
         return Response(status=204)
 
-    @operation("Forget failed logins of a user", success=(200, UserSerializer), refusals=REFUSALS, answer=USER_EXAMPLE)
+    @operation(
+        "Forget failed logins of a user",
+        success=(200, UserSerializer),
+        refusals=[*REFUSALS, "throttled"],
+        answer=USER_EXAMPLE,
+    )
     @action(detail=True, methods=["post"])
     def unlock(self, request: SignedIn, pk: str) -> Response:
         user = users.unlock(self.other(pk, "users.change"), actor=request.user)
         return Response(UserSerializer(user).data)
 
-    @operation("Mail a user a reset link", success=(202, DetailSerializer), refusals=REFUSALS)
+    @operation("Mail a user a reset link", success=(202, DetailSerializer), refusals=[*REFUSALS, "throttled"])
     @action(detail=True, methods=["post"], url_path="password-reset")
     def password_reset(self, request: SignedIn, pk: str) -> Response:
         users.send_password_reset(self.other(pk, "users.change"), actor=request.user)

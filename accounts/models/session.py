@@ -18,7 +18,9 @@ class SessionQuerySet(models.QuerySet["Session"]):
 
 class Session(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions", verbose_name=_("user"))
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="sessions", verbose_name=_("user"), db_index=False
+    )
     generation = models.PositiveIntegerField(default=0, help_text="How often the refresh token was exchanged.")
     rotations = models.JSONField(default=list, help_text="When, in epoch seconds, within the last grace period.")
     created_at = models.DateTimeField(_("created"), default=timezone.now)
@@ -35,7 +37,10 @@ class Session(models.Model):
     class Meta:
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
-        indexes = (models.Index(fields=["expires_at"], name="session_expires"),)
+        indexes = (
+            models.Index(fields=["user", "id"], name="session_user"),
+            models.Index(fields=["expires_at"], name="session_expires"),
+        )
 
     def __str__(self) -> str:
         return str(self.id)

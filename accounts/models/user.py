@@ -69,6 +69,9 @@ class User(AbstractBaseUser):
         _("language"), max_length=5, blank=True, default="", choices=[("en", "English"), ("es", "Español")]
     )
     metadata = models.JSONField(_("metadata"), default=dict, blank=True)
+    deletion_began_at = models.DateTimeField(
+        null=True, editable=False, help_text="What they left is being deleted; see accounts.deletion."
+    )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
     last_login_at = models.DateTimeField(_("last login"), null=True, blank=True, editable=False)
@@ -95,6 +98,9 @@ class User(AbstractBaseUser):
                 fields=["suspended_until"], condition=Q(suspended_until__isnull=False), name="user_suspended_until"
             ),
             models.Index(fields=["invited_at", "id"], condition=Q(invited_at__isnull=False), name="user_invited"),
+            models.Index(
+                fields=["deletion_began_at"], condition=Q(deletion_began_at__isnull=False), name="user_deletion_began"
+            ),
             # A list of those who have a role, or of the few who are suspended or unconfirmed, is read in its order.
             models.Index(fields=["role", "created_at", "id"], name="user_of_role"),
             models.Index(fields=["created_at", "id"], condition=Q(is_active=False), name="user_suspended"),

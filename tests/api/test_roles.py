@@ -14,7 +14,6 @@ from tests.api.conversation import events, facts
 from tests.conftest import refused
 
 Clients = Callable[[User], APIClient]
-
 ROLES = "/api/v1/roles/"
 SUPPORT = {"name": "support", "description": "Answers tickets", "permissions": ["billing.refund", "users.view"]}
 

@@ -179,5 +179,5 @@ def test_who_is_deleted_leaves_no_mail_behind(ana: User, bruno: User) -> None:
 def test_a_person_sees_the_mails_that_were_sent_to_them(ana: User, bruno: User) -> None:
     passwords.request_reset(ana.email)
     outbox.put("password_changed", user=bruno, email=bruno.email)
-    (mail,) = personal_data.export(ana).of_others["mails"]
+    ((mail,),) = personal_data.export(ana).of_others["mails"]
     assert (mail["kind"], mail["email"], mail["state"]) == ("password_reset", "ana@example.com", "owed")

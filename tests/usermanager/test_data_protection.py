@@ -30,7 +30,7 @@ ADDRESSES = ("quetzalli@example.com", "quetzalli.moved@example.com", "quetzalli.
 TRACES = [b"quetzalli", b"Xochiquetzal", b"Netscape-Quetzal"]  # in any of the addresses, the name, the device
 AGENT = "Netscape-Quetzal/4"
 NOT_EXPORTED: dict[type[Model], set[str]] = {
-    User: {"password", "email_key", "search_text", "has_unproven_password"},
+    User: {"password", "email_key", "search_text", "has_unproven_password", "deletion_began_at"},
     Session: {"user", "generation", "rotations"},  # how its refresh token is checked
     OneTimeToken: {"user", "digest"},
     AuditEvent: {"origin_salt", "origin_digest", "has_request_in_digest", "chain", "position", "hash"},

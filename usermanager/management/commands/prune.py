@@ -9,13 +9,16 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from accounts import audit, keys, pruning, sessions, throttling, tokens
+from accounts import audit, deletion, keys, pruning, sessions, throttling, tokens
 from accounts.management.base import ExampleCommand
 from notifications import mail_folder, outbox
 
 
 class Command(ExampleCommand):
-    help = "Deletes expired sessions, one-time tokens, counters, keys, mails, task results and old audit events."
+    help = (
+        "Deletes expired sessions, one-time tokens, counters, keys, mails, task results and old audit events, and "
+        "finishes deletions of users that were interrupted."
+    )
     example = "prune --json"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,6 +36,7 @@ class Command(ExampleCommand):
 def prune() -> dict[str, int]:
     """How many of each kind were deleted."""
     pruned = {
+        "users": deletion.finish_abandoned(),
         "sessions": sessions.prune(),
         "one_time_tokens": tokens.prune(),
         "audit_events": audit.prune(),
