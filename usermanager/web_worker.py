@@ -129,6 +129,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return False
 
     def _read(self, conn: Any, _sock: Any) -> None:
+        if conn not in self.arriving:
+            return  # another event of the same round has refused it
         try:
             is_open = conn.sock.take_in()
         except OSError:
@@ -225,6 +227,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._let_go(next(iter(self.leaving)))
 
     def _drain(self, conn: Any, _sock: Any) -> None:
+        if conn not in self.leaving:
+            return  # another event of the same round has closed it
         try:
             if socket.socket.recv(conn.sock, READ_BYTES):
                 return

@@ -1,21 +1,25 @@
 """A client that is slow takes no thread, and a network no more than its share, of a real web server."""
 
 import json
+import os
+import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPResponse
 from io import BufferedReader
+from typing import NamedTuple
 
 import pytest
 
-from tests.usermanager.processes import clean_environment, eventually, free_port, running
+from tests.usermanager.processes import clean_environment, descendants, eventually, free_port, running
 from usermanager import client_socket
 from usermanager.client_shares import ARRIVING_OF_A_NETWORK, OPEN_OF_A_NETWORK
 from usermanager.client_socket import BODY_SECONDS, HEADER_SECONDS, ImpatientSocket
+from usermanager.web_worker import MOST_LEAVING
 
 
 def test_a_client_that_does_not_read_its_answer_loses_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,16 +32,38 @@ def test_a_client_that_does_not_read_its_answer_loses_the_connection(monkeypatch
 pytestmark = pytest.mark.xdist_group("web-worker")  # on the same server
 
 
+class Server(NamedTuple):
+    """A web server of ours with one worker."""
+
+    port: int
+    pid: int
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """What clients do meanwhile the worker finds in one round of events."""
+        [worker] = descendants(self.pid)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
+
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Where a web server of ours listens."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = free_port()
     folder = tmp_path_factory.mktemp("web-worker")
     environment = clean_environment(DATA_DIR=str(folder), PORT=str(port), WEB_WORKERS="1")
     command = [sys.executable, "-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi"]
-    with running(command, environment, ready=""):
+    with running(command, environment, ready="") as started:
         eventually(lambda: _is_open(port))
-        yield port
+        yield Server(port, started.pid)
+
+
+@pytest.fixture
+def port(server: Server) -> int:
+    """Where it listens."""
+    return server.port
 
 
 def _is_open(port: int) -> bool:
@@ -121,6 +147,30 @@ def test_a_network_with_too_many_open_requests_loses_the_oldest_and_no_other_doe
             assert json.loads(response.read())["code"] == "overloaded"
         assert all(map(_is_open_still, flood[5:]))
         assert _answered(stack.enter_context(_open(port, LIVE, "127.0.0.2"))) == (200, "")
+        other.sendall(b"}")
+        assert _answered(other) == (400, "validation_error")
+
+
+@pytest.mark.process
+def test_an_event_of_a_connection_that_was_refused_in_the_same_round_is_ignored(server: Server) -> None:
+    """A new connection is accepted first, and closes the oldest ones, whose events come next in the same round."""
+    with ExitStack() as stack:
+        other = stack.enter_context(_open(server.port, HALVES[0]))
+        flood = [
+            stack.enter_context(_open(server.port, HALVES[0], "127.0.0.2"))
+            for _number in range(ARRIVING_OF_A_NETWORK[32])
+        ]
+        answered = [
+            stack.enter_context(_open(server.port, b"HELLO\r\n", f"127.0.2.{number % 8}"))
+            for number in range(MOST_LEAVING)
+        ]
+        assert all(_answered(connection)[0] == 400 for connection in answered)
+        with server.stopped():
+            stack.enter_context(_open(server.port, HALVES[0], "127.0.0.2"))
+            for connection in answered:
+                connection.close()
+            flood[0].sendall(b"}")
+        assert _answered(flood[0]) == (503, "overloaded")
         other.sendall(b"}")
         assert _answered(other) == (400, "validation_error")
 
