@@ -3,13 +3,12 @@
 import gc
 import os
 import shutil
-import tempfile
 from typing import Any
 
 from django.conf import settings
 from django.urls import get_resolver
 
-from usermanager.metrics_folder import PARENT, PREFIX
+from usermanager import metrics_folder
 
 os.umask(0o077)  # as the settings do, for the files of metrics, which are made before the settings are read
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -17,7 +16,7 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "usermanager.settings")
 # The client of Prometheus reads this when it is imported: each process then counts in a file of its own.
 # `serve` gives one to all of its processes, docker-compose.yml to all of its containers.
-own_metrics = None if METRICS_FOLDER in os.environ else tempfile.mkdtemp(dir=PARENT, prefix=PREFIX)
+own_metrics = None if METRICS_FOLDER in os.environ else metrics_folder.create()
 os.environ.setdefault(METRICS_FOLDER, own_metrics or "")
 from accounts import hashing_gate  # noqa: E402 - imports the client
 from usermanager import counts, database_settings  # noqa: E402 - so does this

@@ -4,16 +4,14 @@ import errno
 import ipaddress
 import os
 import socket
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
 
 from accounts.management.base import ExampleCommand
-from usermanager import health
+from usermanager import health, metrics_folder
 from usermanager.children import children
-from usermanager.metrics_folder import PARENT, PREFIX
 from usermanager.preparation import prepare
 from usermanager.supervisor import ChildFailed, Supervisor
 
@@ -27,7 +25,7 @@ class Command(ExampleCommand):
     example = "serve"
 
     def handle(self, *arguments: Any, **options: Any) -> None:
-        with _listen() as listener, TemporaryDirectory(dir=PARENT, prefix=PREFIX) as metrics:
+        with _listen() as listener, metrics_folder.made() as metrics:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # in which all processes count, and a web process adds up
             password = prepare()
             supervisor = Supervisor(list(children(listener)), settings.BASE_DIR)
