@@ -83,7 +83,7 @@ def rotate(*, at_once: bool = False) -> SigningKey:
     `at_once`: from now on. Services that cached the JWKS then refuse its tokens until they fetch it again.
     """
     now = timezone.now()
-    private = ec.generate_private_key(ec.SECP256R1())
+    private = _new_private_key()
     key = SigningKey(_thumbprint(private.public_key()), private, now, now if at_once else now + PUBLISHED_BEFORE)
     _write(key)
     return key
@@ -162,6 +162,14 @@ def _read(path: Path) -> SigningKey | None:
 
 def _moment(text: str) -> datetime:
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
+
+
+def _new_private_key() -> ec.EllipticCurvePrivateKey:
+    """One whose kid does not begin with "-": `keys revoke KID` would take that for an option."""
+    while True:
+        private = ec.generate_private_key(ec.SECP256R1())
+        if not _thumbprint(private.public_key()).startswith("-"):
+            return private
 
 
 def _write(key: SigningKey) -> None:

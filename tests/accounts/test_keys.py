@@ -217,3 +217,9 @@ def test_the_name_of_a_key_follows_from_the_key() -> None:
     generator = ec.derive_private_key(1, ec.SECP256R1()).public_key()
     assert keys._thumbprint(generator) == "xx0BcA-wMohw8atYDJOe6peGModklG2wRHBlXHMvl0M"
     assert keys.rotate().kid != keys.rotate().kid
+
+
+def test_no_name_of_a_key_looks_like_an_option_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter(ec.derive_private_key(number, ec.SECP256R1()) for number in (73, 74))
+    monkeypatch.setattr(ec, "generate_private_key", lambda _curve: next(made))
+    assert not keys.rotate().kid.startswith("-")

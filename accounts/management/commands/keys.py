@@ -42,7 +42,7 @@ class Command(ActionsCommand):
             "Remove a key that somebody else may have: its tokens are refused at once. Sessions go on.",
             f"keys revoke {KID}",
         )
-        revoking.add_argument("kid", metavar="KID", help="from `keys list`")
+        revoking.add_argument("kid", metavar="KID", help="from `keys list`; -- goes before one that begins with -")
         arguments.add_json(revoking)
 
     def list(self, *, as_json: bool, **_options: Any) -> None:
