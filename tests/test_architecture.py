@@ -19,7 +19,7 @@ usermanager
     management  urls  wsgi  gunicorn_config
     children  preparation  middleware  faults
     health  metrics  logs  supervisor  worker_ready  web_worker  preparation_lock  api_docs
-    settings  client_shares  client_socket
+    settings  client_shares  client_socket  unread_requests
     environment  counts  database_settings  metrics_folder  request_framing
     connection_urls
 notifications

@@ -23,7 +23,7 @@ KEYWORDS = {
 SENTENCE = re.compile(r"[A-Z]\S* .*[.?!]", re.DOTALL)
 # What operators and programmers read is in English: commands, checks, logs, metrics, the documentation of the API.
 OPERATORS = {"management", "transfer", "checks", "hashing_gate", "metrics", "search", "settings", "supervisor", "trial"}
-OPERATORS |= {"web_worker"}  # it answers what is no HTTP and names no language
+OPERATORS |= {"unread_requests"}  # it answers what is no HTTP and names no language
 OPERATORS |= {"foreign_hashers"}  # it logs what an operator has to set
 OPERATORS |= {"audit_registry"}  # `audit verify` says what it found
 OPERATORS |= {"pagination"}  # what it documents stands in tables

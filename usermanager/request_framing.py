@@ -16,7 +16,9 @@ REQUEST_LINE_BYTES = 8192
 _REQUEST_LINE = re.compile(rb"\S+ \S+ HTTP/\d\.\d")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
-_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+_CONTINUE = re.compile(
+    rb"[^\r\n]* HTTP/1\.1\r\n(?:.*\r\n)?expect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE | re.DOTALL
+)
 _CHUNK = re.compile(rb"([0-9a-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n", re.IGNORECASE)
 
 
@@ -52,7 +54,7 @@ class Framing:
             return False
         header = bytes(self.received[: end + 2])
         self.body_at = self._next_chunk = end + 4
-        self.awaits_continue = bool(_CONTINUE.search(header))
+        self.awaits_continue = bool(_CONTINUE.match(header))
         if not _CHUNKED.search(header):
             length = _LENGTH.search(header)
             size = int(length[1]) if length else 0

@@ -5,7 +5,6 @@ for clients that were answered to hang up. What is not even HTTP is refused with
 /health/ have threads of their own, so that they are answered whatever all others are waiting for.
 """
 
-import json
 import selectors
 import socket
 import threading
@@ -13,8 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -23,7 +21,6 @@ from gunicorn.http.errors import (
     InvalidResponseHeader,
     InvalidResponseHeaderName,
     LimitRequestHeaders,
-    LimitRequestLine,
     ParseException,
 )
 from gunicorn.workers.gthread import ThreadWorker
@@ -31,57 +28,15 @@ from gunicorn.workers.gthread import ThreadWorker
 from accounts.signals import hash_awaited
 from usermanager.client_shares import Arriving, Open, Turns, client_network
 from usermanager.client_socket import READ_BYTES, ImpatientSocket
+from usermanager.unread_requests import LATE, MALFORMED, OVERLOADED, TOO_LONG, Problem, answer
 
 LINGER_SECONDS = 1.0  # for a client to take the end of its answer and hang up
-RETRY_SECONDS = 2
 LOOK_SECONDS = 0.25  # between two looks for what is late
 MOST_LEAVING = 200
 PROBES = (b"GET /health/live", b"GET /health/ready")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 OURS = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)  # faults of the server, not of a client
-REFUSAL = (
-    "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-    "Content-Length: {length}\r\nX-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\n"
-    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nCache-Control: no-store\r\n{headers}\r\n"
-)
-
-
-class Problem(NamedTuple):
-    """In English: in which language it was asked for cannot be read."""
-
-    status: HTTPStatus
-    code: str
-    title: str
-    detail: str
-    headers: str = ""
-
-
-MALFORMED = Problem(HTTPStatus.BAD_REQUEST, "parse_error", "Malformed request", "This request cannot be understood.")
-LATE = Problem(
-    HTTPStatus.BAD_REQUEST, "parse_error", "Malformed request", "The request did not arrive whole, or not in time."
-)
-OVERLOADED = Problem(
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    "overloaded",
-    "Overloaded",
-    "Too many requests from your network are still open. Please try again in a moment.",
-    f"Retry-After: {RETRY_SECONDS}\r\n",
-)
-TOO_LONG: dict[type[ParseException], Problem] = {
-    LimitRequestLine: Problem(
-        HTTPStatus.REQUEST_URI_TOO_LONG,
-        "uri_too_long",
-        "Address too long",
-        "The address of a request has at most 8 KB.",
-    ),
-    LimitRequestHeaders: Problem(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "headers_too_large",
-        "Headers too large",
-        "A request has at most 100 headers, each of at most 8 KB.",
-    ),
-}
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -124,7 +79,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return True
         conn.sock.setblocking(False)
         with suppress(OSError):
-            conn.sock.send(_refusal(OVERLOADED, uuid4().hex))
+            conn.sock.send(answer(OVERLOADED, uuid4().hex))
         self._close(conn)
         return False
 
@@ -139,10 +94,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         framing = conn.sock.framing
         if framing.header_is_too_large:
             self._refuse(conn, TOO_LONG[LimitRequestHeaders])
-        elif framing.is_whole() or (framing.received and not is_open):
+        elif framing.is_whole():
             self._run(conn)
         elif not is_open:
-            self._drop(conn)
+            self._refuse(conn, LATE) if framing.received else self._drop(conn)
         elif framing.awaits_continue and not conn.asks_for_body:
             conn.asks_for_body = True
             with suppress(OSError):
@@ -182,6 +137,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             unreader.unread(unreader.take_buffered() + bytes(conn.sock.received))
         return goes_on and not conn.sock.is_late  # the rest of this request must not pass for another one
 
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        req._expected_100_continue = False  # its client has been asked already, or has not waited to be
+        return super().handle_request(req, conn)
+
     def _idles(self, **_kwargs: Any) -> None:
         """Runs in the thread of a request that waits for a hash: it leaves the interpreter to others."""
         conn = getattr(self.in_thread, "conn", None)
@@ -210,7 +169,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Answers a connection that is not given to a thread."""
         self._forget(conn)
         with suppress(OSError):
-            conn.sock.send(_refusal(problem, uuid4().hex))
+            conn.sock.send(answer(problem, uuid4().hex))
         self._hang_up(conn)
 
     def _hang_up(self, conn: Any) -> None:
@@ -277,21 +236,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         request_id = uuid4().hex
         self.log.warning("%s from %s (%s)", type(exc).__name__, (addr or ["?"])[0], request_id)
-        client.sendall(_refusal(TOO_LONG.get(type(exc), MALFORMED), request_id))
-
-
-def _refusal(problem: Problem, request_id: str) -> bytes:
-    document = {
-        "type": f"{settings.PUBLIC_URL}/problems/{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "code": problem.code,
-        "instance": request_id,
-    }
-    body = json.dumps(document)
-    status = {"status": problem.status.value, "reason": problem.status.phrase, "headers": problem.headers}
-    return (REFUSAL.format(**status, length=len(body), request_id=request_id) + body).encode()
+        client.sendall(answer(TOO_LONG.get(type(exc), MALFORMED), request_id))
 
 
 def _peer(conn: Any) -> str:

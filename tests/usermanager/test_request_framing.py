@@ -71,3 +71,9 @@ def test_a_client_may_wait_until_it_is_asked_for_the_body() -> None:
     framing = Framing(bytearray(HEAD + b"Content-Length: 2\r\nExpect: 100-Continue\r\n\r\n"))
     assert not framing.is_whole()
     assert framing.awaits_continue
+
+
+def test_a_client_of_http_1_0_is_not_asked_as_it_knows_no_interim_response() -> None:
+    framing = Framing(bytearray(HEAD.replace(b"1.1", b"1.0") + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n"))
+    assert not framing.is_whole()
+    assert not framing.awaits_continue

@@ -53,7 +53,8 @@ class Server(NamedTuple):
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = free_port()
     folder = tmp_path_factory.mktemp("web-worker")
-    environment = clean_environment(DATA_DIR=str(folder), PORT=str(port), WEB_WORKERS="1")
+    # What it logs fills the pipe to us, which nothing empties: it would wait for that.
+    environment = clean_environment(DATA_DIR=str(folder), PORT=str(port), WEB_WORKERS="1", LOG_LEVEL="critical")
     command = [sys.executable, "-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi"]
     with running(command, environment, ready="") as started:
         eventually(lambda: _is_open(port))
@@ -207,11 +208,23 @@ def _lines(stream: BufferedReader, number: int) -> Iterator[bytes]:
 
 
 @pytest.mark.process
-def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(port: int) -> None:
+def test_a_client_that_waits_to_be_asked_for_its_body_is_asked_once(port: int) -> None:
     with _open(port, LOGIN + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n") as connection:
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"{}")
-        assert _answered(connection) == (400, "validation_error")
+        assert connection.makefile("rb").readline().split()[1] == b"400"
+    with _open(port, LOGIN + b"Content-Length: 2000000\r\nExpect: 100-continue\r\n\r\n") as connection:
+        assert connection.makefile("rb").readline().split()[1] == b"413"
+
+
+@pytest.mark.process
+def test_a_request_whose_client_leaves_halfway_is_not_carried_out(port: int) -> None:
+    """What arrived of its body may be good by itself, such as a form with the first half of a new password."""
+    body = json.dumps({"email": "ana@example.com", "password": "laborious-violet-kettle"}).encode()
+    request = LOGIN.replace(b"login", b"register") + b"Content-Length: %d\r\n\r\n" % (len(body) + 1) + body
+    with _open(port, request) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert _answered(connection) == (400, "parse_error")
 
 
 @pytest.mark.process
