@@ -5,7 +5,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, credentials, known_networks, sessions, throttling, tokens
-from accounts.errors import InvalidInput, InvalidToken
+from accounts.errors import EmailNotVerified, InvalidInput, InvalidToken
 from accounts.models import Session, User
 from accounts.signals import email_change_requested, email_changed
 from accounts.tokens import Purpose
@@ -16,8 +16,12 @@ def request(user: User, new_email: str, current_password: str, *, keep: Session 
 
     The user never learns whether the new address is known, as nothing here looks. The sender of the mail looks, and
     tells the owner of a taken address instead. The limit counts the request before the password is hashed.
-    Raises InvalidInput, Throttled, Overloaded.
+    A user whose permissions wait for the confirmation of the present address has to confirm that one first: confirming
+    another one would give a stranger who registered it the permissions that its owner was to have.
+    Raises InvalidInput, EmailNotVerified, Throttled, Overloaded.
     """
+    if user.has_dormant_permissions:
+        raise EmailNotVerified
     if new_email == user.email:
         raise InvalidInput("new_email", "unchanged", _("This is your address already."))
     tries = [
@@ -38,21 +42,30 @@ def request(user: User, new_email: str, current_password: str, *, keep: Session 
 def confirm(secret: str) -> User:
     """Changes the address to the one that the secret was mailed to, and ends all mailed links.
 
-    Every session ends but the one in which this was asked for. Raises InvalidToken, also when somebody else has the
-    address by now; Throttled.
+    Every session ends but the one in which this was asked for. Raises InvalidToken, also when another user has the
+    address by now, or this one was given permissions that wait for the confirmation of the present address; Throttled.
     """
     with throttling.token_try():
         token = tokens.find(secret, Purpose.EMAIL_CHANGE)
         try:
             with transaction.atomic():
                 tokens.consume(token)
-                known_networks.remember(token.user)
-                _move(token.user, token.email)
+                user = _locked(token.user)
+                known_networks.remember(user)
+                _move(user, token.email)
         except IntegrityError as fault:
             if not User.is_address_taken(fault):
                 raise
             raise InvalidToken from fault
-    return token.user
+    return user
+
+
+def _locked(user: User) -> User:
+    """The user as stored now. Call it when the row is locked. Raises InvalidToken as confirm() says."""
+    current = User.objects.select_related("role").get(pk=user.pk)
+    if current.has_dormant_permissions:
+        raise InvalidToken
+    return current
 
 
 def _move(user: User, new_email: str) -> None:

@@ -23,10 +23,11 @@ class ChangeAddressInput(serializers.Serializer[Any]):
 class ChangeAddressView(ApiView):
     @operation(
         "Ask for another address",
-        description="A link goes to the new address, a notice to the old one.",
+        description="A link goes to the new address, a notice to the old one. A user whose role holds permissions of "
+        "UserManager and who has not confirmed the present address is refused: `email_not_verified`.",
         request=ChangeAddressInput,
         success=(202, DetailSerializer),
-        refusals=[*SIGNED_IN, "throttled", "overloaded"],
+        refusals=[*SIGNED_IN, "email_not_verified", "throttled", "overloaded"],
         example={"new_email": "ana.garcia@example.com", "current_password": "correct horse battery staple"},
     )
     def post(self, request: SignedIn) -> Response:

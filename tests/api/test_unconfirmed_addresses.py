@@ -14,6 +14,8 @@ from rest_framework.test import APIClient
 from accounts import access_tokens, login, roles, users
 from accounts.errors import LastAdmin
 from accounts.models import AuditEvent, Role, User
+from notifications.models import OutboxMail
+from tests.api.conversation import mailed
 from tests.conftest import OTHER_PASSWORD, PASSWORD, refused
 
 Clients = Callable[[User], APIClient]
@@ -123,6 +125,24 @@ def test_a_squatter_gets_nothing_with_a_role(root: User, stranger: APIClient, cl
     assert client_of(root).patch(f"{USERS}{squatted['id']}/", {"role": "admin"}, "json").json()["role"] == "admin"
     refused(squatter.get(USERS), 403, "permission_denied")
     assert squatter.get(ME).json()["role"] == "admin"
+
+
+def test_a_squatter_cannot_confirm_another_address_instead(
+    root: User, client_of: Clients, person: Callable[..., User], role: Callable[..., Role]
+) -> None:
+    """The link of a request from before may be mailed after the promotion, as the mail server was away."""
+    sara = person("sara", email_verified=False)
+    squatter, move = client_of(sara), {"new_email": "squatter@evil.example", "current_password": PASSWORD}
+    assert squatter.post("/api/v1/auth/email/change/", move, "json").status_code == 202
+    role("viewer", "users.view")
+    assert client_of(root).patch(f"{USERS}{sara.pk}/", {"role": "viewer"}, "json").status_code == 200
+    late = {"token": mailed("email_change")}
+    refused(squatter.post("/api/v1/auth/email/change/confirm/", late, "json"), 400, "invalid_token")
+    owed = OutboxMail.objects.count()
+    refused(squatter.post("/api/v1/auth/email/change/", move, "json"), 403, "email_not_verified")
+    assert OutboxMail.objects.count() == owed
+    sara.refresh_from_db()
+    assert (sara.email, sara.email_verified) == ("sara@example.com", False)
 
 
 def test_another_address_puts_the_permissions_to_sleep(root: User, carla: User, client_of: Clients) -> None:
