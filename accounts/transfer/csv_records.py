@@ -34,26 +34,30 @@ def read(head: str, text: IO[str], number: int, layout: Layout) -> Iterator[Line
 
 def names(head: str, layout: Layout) -> list[str]:
     """Of the columns, from the first line or the layout. Raises NotReadable."""
+    if word := _other_separator(head, layout):
+        what = "cells" if layout.columns else "names"
+        raise NotReadable(f"The first line has {word} between its {what}: save the file as CSV with commas.")
     if layout.columns:
         return list(layout.columns)
-    if word := _other_separator(head, layout.address):
-        raise NotReadable(f"The first line has {word} between its names: save the file as CSV with commas.")
     try:
         found = [name.strip() for name in next(csv.reader([head], strict=True))]
     except csv.Error as fault:
         raise NotReadable(f"The first line names no columns: {_told(fault)}.") from fault
     if layout.address not in found:
         raise NotReadable(f"The first line names no column `{layout.address}`; a comma stands between two names.")
-    if len(set(found)) != len(found):
+    named = list(filter(None, found))  # spreadsheets write columns without a name at the end
+    if len(set(named)) != len(named):
         raise NotReadable("The first line names a column twice.")
     return found
 
 
-def _other_separator(head: str, address: str) -> str:
-    """What stands beside the name of the address instead of a comma; nothing if that is not found."""
+def _other_separator(head: str, layout: Layout) -> str:
+    """What stands instead of commas beside the name of the address or, in a file without names, between as many cells
+    as it needs; nothing if that is not found."""
     for separator, word in ((";", "semicolons"), ("\t", "tabs")):
-        parts = head.strip().split(separator)
-        if len(parts) > 1 and address in (part.strip(' "') for part in parts):
+        parts = head.strip("\r\n").split(separator)
+        is_between_cells = bool(layout.columns) and len(parts) >= layout.least > head.count(",")
+        if is_between_cells or (len(parts) > 1 and layout.address in (part.strip(' "') for part in parts)):
             return word
     return ""
 

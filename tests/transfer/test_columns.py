@@ -56,6 +56,27 @@ def test_names_are_shown_as_one_short_line(import_users: Importing) -> None:
     assert "and 71 more. Rename what you need; --ignore-columns '*' leaves it out." in said
 
 
+@pytest.mark.parametrize(
+    ("head", "shown"),
+    [
+        ("email,", "a column without a name"),
+        ("email,,,", "a column without a name"),
+        ('email,"Last, First"', "Last, First"),
+    ],
+)
+def test_columns_that_an_option_cannot_name_are_left_out_with_a_star(
+    import_users: Importing, head: str, shown: str
+) -> None:
+    text = f"{head}\nana@example.com{',' * (head.count(',') - head.count('Last,'))}\n"
+    assert f"no place for {shown}. Rename what you need; --ignore-columns '*' leaves it out." in import_users(text)
+    assert "1 created" in import_users(text, ignore_columns="*")
+
+
+def test_spaces_around_the_names_of_an_option_do_not_count(import_users: Importing) -> None:
+    text = "email,shoe size,colour\nana@example.com,7,red\n"
+    assert "1 created" in import_users(text, ignore_columns="shoe size, colour")
+
+
 def test_a_column_that_is_known_can_be_ignored_too(import_users: Importing) -> None:
     row = {"email": "dora@example.com", "id": "no UUID", "role": "admin", "password_hash": BCRYPT}
     assert "1 created, 0 updated, 0 skipped, 0 rejected" in import_users(lines(row), ignore_columns="id,role")
@@ -114,6 +135,13 @@ def test_firebase(import_users: Importing, settings: Any, text: str) -> None:
     assert dora.created_at.isoformat() == "2024-04-01T12:00:00.123000+00:00"
     assert dora.last_login_at
     assert dora.last_login_at.isoformat() == "2024-06-01T12:00:00.123000+00:00"
+
+
+@pytest.mark.parametrize(("separator", "word"), [(";", "semicolons"), ("\t", "tabs")])
+def test_firebase_with_another_separator(import_users: Importing, settings: Any, separator: str, word: str) -> None:
+    settings.FIREBASE_SIGNER_KEY = b"key"
+    said = import_users(CELLS.replace(",", separator), format="firebase")
+    assert f"The first line has {word} between its cells: save the file as CSV with commas." in said
 
 
 def test_firebase_wants_the_parameters_of_the_project(import_users: Importing, settings: Any) -> None:

@@ -187,7 +187,7 @@ def _format(
     **_options: Any,
 ) -> Format:
     """With the parameters of the command. Raises CommandError for a project of Firebase whose hashes have others."""
-    chosen = replace(FORMATS[format], ignored=frozenset(filter(None, ignore_columns.split(","))) - {"*"})
+    chosen = replace(FORMATS[format], ignored=_ignored(ignore_columns) - {"*"})
     if format != "firebase":
         return chosen
     try:
@@ -205,9 +205,13 @@ def _format(
     return replace(chosen, reader=reader)
 
 
+def _ignored(names: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in names.split(",")) - {""}
+
+
 def _check_columns(source: BinaryIO, format: Format, ignored: str) -> None:
     """Raises CommandError when the file names something that would be lost."""
-    if "*" in ignored.split(","):
+    if "*" in _ignored(ignored):
         return
     source.seek(0)
     with os.fdopen(os.dup(source.fileno()), "rb") as stream:
@@ -219,7 +223,8 @@ def _check_columns(source: BinaryIO, format: Format, ignored: str) -> None:
         return
     shown = [_shown(name) for name in unknown[:SHOWN_COLUMNS]]
     more = f" and {len(unknown) - SHOWN_COLUMNS} more" if len(unknown) > SHOWN_COLUMNS else ""
-    names = shlex.quote(",".join(shown)) if not more and shown == unknown else "'*'"
+    can_be_named = not more and shown == unknown and not any("," in name for name in unknown)
+    names = shlex.quote(",".join(shown)) if can_be_named else "'*'"
     raise CommandError(
         f"Nothing is imported: --format {format.name} has no place for {', '.join(shown)}{more}. "
         f"Rename what you need; --ignore-columns {names} leaves it out."
@@ -228,6 +233,8 @@ def _check_columns(source: BinaryIO, format: Format, ignored: str) -> None:
 
 def _shown(name: str) -> str:
     """A name of a column as an error may print it: one line that is not endless."""
+    if not name:
+        return "a column without a name"
     text = "".join(character if character.isprintable() else "?" for character in name)
     return text if len(text) <= COLUMN_LENGTH else f"{text[:COLUMN_LENGTH]}…"
 
