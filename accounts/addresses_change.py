@@ -35,7 +35,7 @@ def request(user: User, new_email: str, current_password: str, *, keep: Session 
         if keep:
             sessions.note_move(keep)
         audit.record("email:change_requested", user, actor=user)
-        if throttling.may_mail(new_email, "change"):
+        if throttling.may_mail_move(new_email):
             email_change_requested.send(sender=User, user=user, new_email=new_email)
 
 

@@ -154,6 +154,14 @@ def may_mail(email: str, kind: str, *, is_wanted: bool = True) -> bool:
     return is_allowed(_mailbox_try("mail", email, apart)) or is_first
 
 
+def may_mail_move(email: str) -> bool:
+    """The same for a link with which another user wants to move to the mailbox, counted apart.
+
+    That user sees whether a link was sent. If other emails counted, it would tell whether the mailbox has an account.
+    """
+    return is_allowed(_mailbox_try("mail-change", email))
+
+
 def may_tell(email: str) -> bool:
     """The same for what nobody asked for, counted apart: forgotten passwords must not use up the welcome."""
     return is_allowed(_mailbox_try("told", email))

@@ -253,6 +253,21 @@ def test_guesses_are_limited(secret: str, settings: Settings) -> None:
     assert User.objects.get().email == "ana@example.com"
 
 
+def test_other_emails_to_the_mailbox_do_not_tell_whether_it_has_an_account(
+    client: APIClient, person: Callable[..., User], settings: Settings
+) -> None:
+    """A stranger asks for resets until the mailbox of an account gets no more, and then to move there."""
+    settings.RATE_LIMITS, settings.RATE_MAIL = True, rate("3/1h")
+    for address in ("free@example.com", person("owner").email):
+        for _number in range(4):
+            post(APIClient(), "auth/password/reset/", email=address)
+            post(APIClient(), "auth/email/verify/resend/", email=address)
+        assert {ask(client, address).status_code for _number in "12"} == {202}
+    told = Counter(owed())
+    assert told["email_change", "free@example.com"] == told["email_change", "owner@example.com"] == 2
+    assert told["email_changed", "ana@example.com"] == 4
+
+
 def test_every_session_ends_but_the_one_in_which_it_was_asked_for(ana: User, bruno: User, client: APIClient) -> None:
     older, others = log_in(APIClient()).json(), log_in(APIClient(), bruno.email).json()
     ask(APIClient(headers={"Authorization": f"Bearer {older['access']}"}), "ana@never.example")
