@@ -82,7 +82,7 @@ class Import:
 
     def _store(self, candidates: list[Candidate], remarks: list[Remark], tally: Tally) -> list[Candidate]:
         self._create_roles(candidates)
-        storage = Storage(self.on_conflict, self.is_inviting, self.may_be_privileged, remarks)
+        storage = Storage(self.on_conflict, self.is_inviting, self.may_be_privileged, self.is_strict, remarks)
         return storage.store(candidates, tally)
 
     def _create_roles(self, candidates: list[Candidate]) -> None:

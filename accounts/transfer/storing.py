@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, authority, invitations, metadata, roles, sessions, tokens, users
-from accounts.errors import AccountError, NotFound
+from accounts.errors import AccountError, InvalidInput, NotFound
 from accounts.models import AuditEvent, Role, User
 from accounts.models.identifiers import id_of
 from accounts.transfer.reports import REJECTED, WARNING, Remark
@@ -23,6 +23,8 @@ TAKEN_ID = _("Another user has this id.")
 SPENT_ID = "id: audit events name it, so a new user would inherit those of somebody else"
 PRIVILEGED_ROLE = "role: it holds permissions; --allow-privileged accepts it"
 PRIVILEGED_USER = "the user's role holds permissions; --allow-privileged accepts changes to them"
+
+METADATA_LEFT_OUT = "metadata: together with what the user has it is over 16 KiB; imported without it"
 
 OnConflict = Literal["skip", "update", "fail"]
 
@@ -84,6 +86,7 @@ class Storage:
     on_conflict: OnConflict
     is_inviting: bool
     may_be_privileged: bool
+    is_strict: bool
     remarks: list[Remark]
 
     def store(self, candidates: list[Candidate], tally: Tally) -> list[Candidate]:
@@ -127,23 +130,32 @@ class Storage:
             tally.skipped += 1
             return
         try:
-            self._update(one.fields, role_of)
+            warnings = self._update(one.fields, role_of)
             tally.updated += 1
-            self.remarks += one.remarks
+            self.remarks += one._replace(warnings=(*one.warnings, *warnings)).remarks
         except AccountError as refusal:
             self.remarks.append(Remark(one.line, str(refusal.detail)))
         except Privileged as refusal:
             self.remarks.append(Remark(one.line, str(refusal)))
 
-    def _update(self, fields: dict[str, Any], role_of: dict[str, Role]) -> None:
-        """Raises AccountError, such as NotFound when the id is taken and the address is not, and Privileged."""
+    def _update(self, fields: dict[str, Any], role_of: dict[str, Role]) -> tuple[str, ...]:
+        """Returns why something was left out. Raises AccountError, such as NotFound when the id is taken and the
+        address is not, and Privileged."""
         user = User.objects.with_address(fields["email"])
         if user is None:
             raise NotFound(TAKEN_ID)
-        fields = _with_metadata(user, fields)
+        warnings: tuple[str, ...] = ()
+        try:
+            fields = _with_metadata(user, fields)
+        except InvalidInput:
+            if self.is_strict:
+                raise
+            fields = {name: value for name, value in fields.items() if name != "metadata"}
+            warnings = (METADATA_LEFT_OUT,)
         if not self.may_be_privileged:
             _check_rights(user, fields, role_of)
         _update(user, fields, role_of)
+        return warnings
 
     def _invite(self, created: Iterable[User]) -> None:
         for user in created:

@@ -68,5 +68,17 @@ def test_metadata_that_a_record_does_not_name_stays(import_users: Importing, ana
     import_users(lines({"email": ana.email, "metadata": {"plan": "free"}}), on_conflict="update")
     ana.refresh_from_db()
     assert ana.metadata == {"plan": "free", "theme": "dark"}
-    large = lines({"email": ana.email, "metadata": {"more": "x" * 16_350}})
-    assert "Line 1: Metadata takes at most 16 KiB" in import_users(large, on_conflict="update")
+
+
+def test_metadata_that_is_too_large_with_what_the_user_has_is_left_out(import_users: Importing, ana: User) -> None:
+    ana.metadata = {"plan": "pro"}
+    ana.save()
+    large = lines({"email": ana.email, "metadata": {"more": "x" * 16_368}, "full_name": "Ana Núñez"})
+    strict = import_users(large, on_conflict="update", strict=True)
+    assert "Line 1: Metadata takes at most 16 KiB" in strict
+    assert "0 updated, 0 skipped, 1 rejected" in strict
+    said = import_users(large, on_conflict="update")
+    assert "Line 1: metadata: together with what the user has it is over 16 KiB; imported without it" in said
+    assert "1 updated, 0 skipped, 0 rejected, 1 warnings" in said
+    ana.refresh_from_db()
+    assert (ana.full_name, ana.metadata) == ("Ana Núñez", {"plan": "pro"})
