@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import shutil
 from typing import Any
 
@@ -27,6 +28,17 @@ worker_class = "usermanager.web_worker.Worker"
 # On top of WEB_THREADS a thread for each login that may hash, wait or be slowed down, as all of them may be here: those
 # must never hold up the other requests.
 threads = settings.WEB_THREADS + settings.LOGIN_CONCURRENCY + settings.LOGIN_QUEUE + hashing_gate.REFUSED_AT_ONCE
+# A worker that can open no more files ends in gunicorn's accept(), and every request with it. The usual limit of 1,024
+# is too low for 1,000 clients and the files of the database that each thread opens.
+files_of_threads = 4 * threads + 64
+soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+if resource.RLIM_INFINITY != soft_limit < 1000 + files_of_threads:
+    soft_limit = 1000 + files_of_threads
+    if hard_limit != resource.RLIM_INFINITY:
+        soft_limit = min(soft_limit, hard_limit)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft_limit, hard_limit))
+is_unlimited = soft_limit == resource.RLIM_INFINITY
+worker_connections = 1000 if is_unlimited else max(100, min(1000, soft_limit - files_of_threads))
 # That many threads must not each keep a connection: PostgreSQL has a hundred. They borrow one for as long as a request,
 # and not while it hashes.
 if not settings.IS_SQLITE:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -56,7 +57,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # What it logs fills the pipe to us, which nothing empties: it would wait for that.
     environment = clean_environment(DATA_DIR=str(folder), PORT=str(port), WEB_WORKERS="1", LOG_LEVEL="critical")
     command = [sys.executable, "-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi"]
-    with running(command, environment, ready="") as started:
+    with ExitStack() as stack:
+        with _few_files():
+            started = stack.enter_context(running(command, environment, ready=""))
         eventually(lambda: _is_open(port))
         yield Server(port, started.pid)
 
@@ -65,6 +68,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def port(server: Server) -> int:
     """Where it listens."""
     return server.port
+
+
+@contextmanager
+def _few_files() -> Iterator[None]:
+    """A process that is started in this block may open few files, unless it raises the limit itself."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def _is_open(port: int) -> bool:
@@ -174,6 +188,17 @@ def test_an_event_of_a_connection_that_was_refused_in_the_same_round_is_ignored(
         assert _answered(flood[0]) == (503, "overloaded")
         other.sendall(b"}")
         assert _answered(other) == (400, "validation_error")
+
+
+@pytest.mark.process
+def test_more_connections_than_usual_limits_of_files_end_no_worker(port: int) -> None:
+    with ExitStack() as stack:
+        first = stack.enter_context(_open(port, HALVES[0]))
+        for number in range(300):
+            last = stack.enter_context(_open(port, HALVES[0], f"127.0.{number // 20 + 10}.1"))
+        for half in (last, first):
+            half.sendall(b"}")
+            assert _answered(half) == (400, "validation_error")
 
 
 @pytest.mark.process
