@@ -82,7 +82,7 @@ def database(value: str, folder: Path) -> dict[str, Any]:
 
 def _has_pgbouncer(url: SplitResult) -> bool:
     """Whether a cursor may not outlive a transaction; statements are never prepared, which is Django's default."""
-    value = dict(parse_qsl(url.query, keep_blank_values=True)).get("pgbouncer", "false")
+    value = _query(url).get("pgbouncer", "false")
     if value not in ("true", "false"):
         raise UnusablePart("pgbouncer=true or pgbouncer=false")
     return value == "true"
@@ -90,6 +90,8 @@ def _has_pgbouncer(url: SplitResult) -> bool:
 
 def broker(value: str) -> str:
     url = split(value, {"amqp", "amqps"}, BROKER_KEYS)
+    if not re.fullmatch(r"\d{1,4}", _query(url).get("heartbeat", "0"), re.ASCII):
+        raise UnusablePart("heartbeat as a whole number of seconds")
     return checked(Secret(value), bool(url.hostname))
 
 
@@ -120,6 +122,10 @@ def _smtp(url: SplitResult) -> dict[str, Any]:
         "EMAIL_USE_TLS": url.scheme == "smtp+tls",
         "EMAIL_USE_SSL": url.scheme == "smtp+ssl",
     }
+
+
+def _query(url: SplitResult) -> dict[str, str]:
+    return dict(parse_qsl(url.query, keep_blank_values=True))
 
 
 def _hidden(key: str, value: Any) -> Any:

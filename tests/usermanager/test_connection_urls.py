@@ -33,6 +33,7 @@ Settings = Callable[..., dict[str, Any]]
         ("DATABASE_URL", "sqlite:////tmp/db.sqlite3?mode=ro", 'the query key "mode"'),
         ("DATABASE_URL", "sqlite://tmp/db.sqlite3", "sqlite:////"),
         ("CELERY_BROKER_URL", "amqps://u:p@h//?ssl_ca_certs=/ca.pem", 'the query key "ssl_ca_certs"'),
+        ("CELERY_BROKER_URL", "amqp://u:p@h//?heartbeat=5s", "heartbeat as a whole number of seconds"),
         ("CELERY_BROKER_URL", "amqp://u:p@h//#vhost", "it without # and what follows"),
         ("EMAIL_URL", "smtp://u:p@h:587?tls=True", 'the query key "tls", which is unknown (do you mean smtp+tls://?)'),
         ("EMAIL_URL", "smtp://u:p@h:587?ehlo", 'the query key "ehlo"'),
