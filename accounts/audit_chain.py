@@ -18,13 +18,14 @@ from itertools import islice
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts import audit_registry, batches, pruning
 from accounts.audit_registry import Broken
 from accounts.models import AuditChain, AuditEvent, User
 
+CHAINS_AT_FIRST = 16  # on PostgreSQL, so that the first writers need make none
 MOST_CHAINS = 1000  # more than PostgreSQL has connections
 ROWS_AT_ONCE = 2000
 
@@ -41,6 +42,16 @@ def append(events: Sequence[AuditEvent]) -> None:
         chain.length, chain.head = event.position, event.hash
     AuditEvent.objects.append(events)
     audit_registry.write(chain, settings.SECRET_KEY)
+
+
+def ensure() -> None:
+    """Makes chains where none is of the present SECRET_KEY, as after its change.
+
+    Writers make those that they lack over a second connection each, and wait for each other where pgbouncer has few.
+    """
+    if connection.vendor == "postgresql" and not any(map(_is_ours, AuditChain.objects.all())):
+        for _number in range(CHAINS_AT_FIRST):
+            audit_registry.add_chain()
 
 
 def prune(before: datetime) -> int:
@@ -145,10 +156,14 @@ def _free_chain() -> AuditChain:
         # From the newest on: after a change of the key those are ours.
         chains = _unlocked().exclude(number__in=foreign).order_by("-number")
         chain = chains.first() or _another_chain(foreign)
-        if chain and hmac.compare_digest(chain.hash, audit_registry.digest(chain.sealed(), settings.SECRET_KEY)):
+        if chain and _is_ours(chain):
             return chain
         if chain:
             foreign.add(chain.number)
+
+
+def _is_ours(chain: AuditChain) -> bool:
+    return hmac.compare_digest(chain.hash, audit_registry.digest(chain.sealed(), settings.SECRET_KEY))
 
 
 def _another_chain(foreign: set[int]) -> AuditChain | None:

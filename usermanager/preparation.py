@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import Error, connections
 
-from accounts import keys, private_files, users
+from accounts import audit_chain, keys, private_files, users
 from accounts.errors import InvalidInput
 from accounts.management.base import about_database, reason
 from accounts.models import User
@@ -27,6 +27,7 @@ def prepare() -> str | None:
         with preparation_lock.held():
             if not health.is_migrated():
                 call_command("migrate", interactive=False, verbosity=0)
+            audit_chain.ensure()
             keys.ensure()
             made_up = users.ensure_first_admin(settings.ADMIN_EMAIL, settings.ADMIN_PASSWORD)
         if not User.objects.administrators().exists():

@@ -15,6 +15,7 @@ from django.db import connection, connections, transaction
 from accounts import audit, audit_chain
 from accounts.models import AuditChain, AuditEvent, AuditRegistry
 from tests.usermanager.processes import eventually
+from usermanager import preparation
 
 CHAINS_AT_FIRST = 16  # on PostgreSQL
 
@@ -143,6 +144,21 @@ def write_and_close() -> int:
         return record()
     finally:
         connections.close_all()
+
+
+@pytest.mark.postgres
+@pytest.mark.usefixtures("postgres")
+def test_another_secret_key_has_chains_before_its_first_writer(settings: Any) -> None:
+    """Writers that make one need two connections each: with two of pgbouncer's, two of them waited for each other."""
+    record()
+    settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another-" * 8
+    preparation.prepare()
+    made = AuditChain.objects.count()
+    assert made == 2 * CHAINS_AT_FIRST
+    assert record() >= CHAINS_AT_FIRST
+    preparation.prepare()
+    assert AuditChain.objects.count() == made
+    assert verify().startswith("All ")
 
 
 @pytest.mark.postgres
