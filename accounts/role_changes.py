@@ -28,8 +28,8 @@ def create(name: str, permissions: list[str], *, actor: User | None, description
 def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
     """Changes name, description or permissions; holds for the next request of everybody who has the role.
 
-    A role that a user has takes `roles.assign`, too: changing it gives that user other permissions. Links that were
-    mailed before the role gained a permission stop working.
+    A role that a user has, or the next visitor gets, takes `roles.assign`, too: changing it gives them other
+    permissions. Links that were mailed before the role gained a permission stop working.
     Raises PermissionDenied, NotFound, Conflict, InvalidInput.
     """
     role = _current(role, actor)
@@ -51,8 +51,9 @@ def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
 
 
 def may_change(role: Role, actor: User) -> bool:
-    """Whether the actor, who may change roles, may change this one."""
-    return actor.holds(role.permissions) and (actor.has_perm("roles.assign") or not role.users.exists())
+    """Whether the actor, who may change roles, may change this one. The next visitor who registers gets the default."""
+    is_given = role.name == roles.USER or role.users.exists()
+    return actor.holds(role.permissions) and (actor.has_perm("roles.assign") or not is_given)
 
 
 @transaction.atomic

@@ -73,7 +73,8 @@ class RoleViewSet(Listing):
     @operation(
         "Update a role",
         description="The name is required; a field that is not sent stays as it is. "
-        "A role that a user has takes `roles.assign`, too. Links mailed before a role gained permissions stop working.",
+        "A role that a user has, and the default role, take `roles.assign`, too. Links mailed before a role gained "
+        "permissions stop working.",
         request=RoleInput,
         success=(200, RoleSerializer),
         refusals=[*REFUSALS, "not_found", "conflict"],
@@ -86,7 +87,7 @@ class RoleViewSet(Listing):
 
     @operation(
         "Change a role",
-        description="A role that a user has takes `roles.assign`, too. "
+        description="A role that a user has, and the default role, take `roles.assign`, too. "
         "Links mailed before a role gained permissions stop working.",
         request=RoleInput(partial=True),
         success=(200, RoleSerializer),
