@@ -28,7 +28,8 @@ def current() -> DeliveryHold | None:
 def begin_or_go_on(mail: OutboxMail, reason: str) -> None:
     """The server has refused us with this email: returns it to the queue, and holds the queue. Logs an error once.
 
-    The first other email may be tried at once, as the refusal may yet be about this one alone.
+    As long as no other email was refused, the next other one may be tried at once: the refusal may yet be about this
+    one alone, which anybody may have caused who typed its address.
     """
     outbox.put_back(mail, reason)
     shown = _without_addresses(reason)[:ERROR_LENGTH]
@@ -41,13 +42,14 @@ def begin_or_go_on(mail: OutboxMail, reason: str) -> None:
         )
         return
     if mail.is_probe:
-        pause = min(FIRST_PAUSE * 2 ** min(hold.refusals - 1, 8), LONGEST_PAUSE)
+        now = timezone.now()
+        pause = max(FIRST_PAUSE * 2 ** min(hold.refusals - 1, 8), now - hold.since)
         DeliveryHold.objects.filter(probe=mail.pk).update(
             reason=shown,
             refused=mail.pk,
-            refusals=F("refusals") + 1,
+            refusals=F("refusals") + (hold.refused != mail.pk),
             probe=None,
-            next_probe_at=timezone.now() + pause,
+            next_probe_at=now + min(pause, LONGEST_PAUSE),
         )
 
 
@@ -83,16 +85,17 @@ def took_another_just_now(mail: OutboxMail) -> bool:
 def choose_probe(hold: DeliveryHold) -> OutboxMail | None:
     """The email that may be tried now, chosen by one caller alone; None if none may yet.
 
-    Right after the first refusal that is another email, if there is one.
+    While a single email was refused that is another one, at once, if there is one.
     """
     now = timezone.now()
-    if hold.next_probe_at > now:
+    is_time = hold.next_probe_at <= now
+    if not is_time and (hold.refusals > 1 or hold.probe):
         return None
     due = OutboxMail.objects.filter(state=State.OWED, next_attempt_at__lte=now).order_by("-queue", "next_attempt_at")
     chosen = due.exclude(pk=hold.refused).first()
-    if chosen is None and hold.since + FIRST_PAUSE <= now:
+    if chosen is None and is_time and hold.since + FIRST_PAUSE <= now:
         chosen = due.first()
-    waiting = DeliveryHold.objects.filter(next_probe_at=hold.next_probe_at)
+    waiting = DeliveryHold.objects.filter(probe=hold.probe, next_probe_at=hold.next_probe_at)
     if chosen is None or not waiting.update(probe=chosen.pk, next_probe_at=now + outbox.LEASE):
         return None
     return chosen

@@ -102,7 +102,7 @@ class DeliveryHold(models.Model):
     reason = models.CharField(max_length=ERROR_LENGTH)
     since = models.DateTimeField(default=timezone.now)
     refused = models.UUIDField(help_text="The email that was refused last.")
-    refusals = models.PositiveIntegerField(default=1)
+    refusals = models.PositiveIntegerField(default=1)  # those of one email in a row count once
     probe = models.UUIDField(null=True, help_text="The email that may be tried now.")
     next_probe_at = models.DateTimeField(default=timezone.now)
 

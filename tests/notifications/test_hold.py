@@ -181,6 +181,26 @@ def test_an_email_that_alone_is_refused_holds_the_others_for_a_moment_and_fails_
     assert bad.state == State.FAILED
 
 
+def test_an_email_that_alone_is_refused_again_and_again_delays_no_other(
+    owe: Owe, ana: User, post: Post, pass_time: Callable[[timedelta], None]
+) -> None:
+    """Anybody may register an address that the server refuses. Where few emails go out, nothing else is tried."""
+    post.answers["RCPT"] = RELAY_DENIED
+    bad = owe()
+    deliver(bad)
+    for pause in (30, 29, 2, 62, 124, 248, 299, 2):
+        pass_time(timedelta(seconds=pause))
+        refused = probe()
+        assert (refused is None) == (pause in (29, 299))
+    post.answers.clear()
+    other = owe()
+    sent = probe()
+    assert sent
+    assert (sent.pk, sent.state, hold.current()) == (other.pk, State.SENT, None)
+    bad.refresh_from_db()
+    assert bad.attempts == 1
+
+
 def test_while_others_go_out_a_refusal_about_one_recipient_holds_nothing(owe: Owe, ana: User, post: Post) -> None:
     deliver(owe())
     post.answers["RCPT"] = RELAY_DENIED
@@ -264,26 +284,3 @@ def test_sending_again_tries_the_server_at_once(held: Post) -> None:
     call_command("mails", "retry", str(OutboxMail.objects.get().pk))
     assert probe()
     assert hold.current() is None
-
-
-@pytest.mark.parametrize("name", ["id.example.com", "[192.0.2.1]"])
-def test_the_server_is_greeted_with_the_name_of_the_settings(
-    owe: Owe, ana: User, post: Post, settings: Settings, name: str
-) -> None:
-    settings.EMAIL_EHLO_NAME = name
-    assert deliver(owe()).state == State.SENT
-    call_command("mails", "test", "ana@example.com")
-    assert post.greetings == {name}
-
-
-def test_a_server_that_takes_seven_bits_alone_gets_them(owe: Owe, ana: User, post: Post, settings: Settings) -> None:
-    settings.DEFAULT_FROM_EMAIL = "Señor Núñez <no-reply@example.com>"
-    deliver(owe(language="es"))
-    call_command("mails", "test", "ana@example.com")
-    assert len(post.contents) == 2
-    for content in post.contents:
-        assert content.isascii()
-        assert max(map(len, content.split(b"\r\n"))) <= 998
-    [mail, _test] = post.mails
-    assert "contraseña" in str(mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
-    assert mail["From"].addresses[0].display_name == "Señor Núñez"

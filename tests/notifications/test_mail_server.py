@@ -1,18 +1,23 @@
-"""Nobody waits for a mail server for longer than a conversation may last, whatever it does."""
+"""How a mail server is spoken to: in time, whatever it does, with our name, and in seven bits."""
 
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 from django.core.mail import EmailMessage
+from django.core.management import call_command
 from pytest_django import Settings
 
-from notifications import mail_server
+from accounts.models import User
+from notifications import delivery, mail_server
+from notifications.models import OutboxMail, State
 from notifications.refusals import Scope
 from tests.notifications.post import HANG, Post
+
+Owe = Callable[..., OutboxMail]
 
 MAIL = EmailMessage("Hi", "", to=["ana@example.com"])
 TLS_RECORD = b"\x16\x03\x03\x40\x00"  # begins what a server says first when all is encrypted, 16 KiB of it
@@ -72,3 +77,31 @@ def test_a_second_connection_for_a_mail_gets_what_is_left_of_the_time(
     with pytest.raises(mail_server.NotSent):
         mail_server.send(MAIL)
     assert time.monotonic() - began_at < 1.3
+
+
+def delivered(mail: OutboxMail) -> OutboxMail:
+    delivery.deliver(mail.pk)
+    return OutboxMail.objects.get(pk=mail.pk)
+
+
+@pytest.mark.parametrize("name", ["id.example.com", "[192.0.2.1]"])
+def test_the_server_is_greeted_with_the_name_of_the_settings(
+    owe: Owe, ana: User, post: Post, settings: Settings, name: str
+) -> None:
+    settings.EMAIL_EHLO_NAME = name
+    assert delivered(owe()).state == State.SENT
+    call_command("mails", "test", "ana@example.com")
+    assert post.greetings == {name}
+
+
+def test_a_server_that_takes_seven_bits_alone_gets_them(owe: Owe, ana: User, post: Post, settings: Settings) -> None:
+    settings.DEFAULT_FROM_EMAIL = "Señor Núñez <no-reply@example.com>"
+    delivered(owe(language="es"))
+    call_command("mails", "test", "ana@example.com")
+    assert len(post.contents) == 2
+    for content in post.contents:
+        assert content.isascii()
+        assert max(map(len, content.split(b"\r\n"))) <= 998
+    [mail, _test] = post.mails
+    assert "contraseña" in str(mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert mail["From"].addresses[0].display_name == "Señor Núñez"
