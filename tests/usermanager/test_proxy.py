@@ -5,7 +5,8 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,23 @@ def test_requests_and_their_host_pass(proxy: Address) -> None:
     assert (registered.status, registered.json()["email"]) == (201, email)
     assert ask(proxy, "GET", f"{API}users/me/").code == "not_authenticated"
     assert ask(proxy, "GET", f"{API}users/me/", Host="evil.example.com").code == "parse_error"
+
+
+@pytest.mark.parametrize("path", ["/admin/login/", "/verify-email", "/.well-known/jwks.json", "/health/live/"])
+def test_the_proxy_adds_no_header_to_what_the_product_answers(proxy: Address, service: Service, path: str) -> None:
+    """A second Content-Security-Policy would hold besides the first, and take the styles from pages."""
+    at_proxy, at_product = (_headers(address, path) for address in (proxy, service.address))
+    assert at_proxy == at_product
+
+
+def _headers(address: Address, path: str) -> list[tuple[str, str]]:
+    """Those of an answer, without what each server writes for itself."""
+    connection = HTTPConnection(*address, timeout=20)
+    with closing(connection):
+        connection.request("GET", path, headers={"Host": "localhost", "X-Request-ID": "same", "Accept": "text/html"})
+        headers = connection.getresponse().getheaders()
+    own = {"Server", "Date", "Connection", "Expires", "Set-Cookie"}
+    return sorted((name, value) for name, value in headers if name not in own)
 
 
 def test_half_bodies_end_at_the_proxy(proxy: Address) -> None:
