@@ -4,6 +4,7 @@ The settings set the umask, so that no process creates a file that others can re
 versions left readable, and finds what is readable still.
 """
 
+import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,8 @@ GROUP_OR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OURS = ("secret_key", "keys", "mail", "templates", "hashing", "relay.sock")  # what the product keeps in DATA_DIR
 BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal", ".lock")  # SQLite's own files, and that of the preparation
 
+log = logging.getLogger(__name__)
+
 
 def repair() -> None:
     """Takes the rights of group and others from the product's files and from those of an SQLite database.
@@ -24,8 +27,12 @@ def repair() -> None:
     """
     for path, status in _below([settings.DATA_DIR / name for name in OURS] + _database_files()):
         if status.st_mode & GROUP_OR_OTHERS and status.st_uid == os.geteuid():
-            with suppress(FileNotFoundError):
+            try:
                 path.chmod(stat.S_IMODE(status.st_mode) & ~GROUP_OR_OTHERS)
+            except FileNotFoundError:
+                continue
+            except OSError as fault:  # such as a folder of templates that is mounted read-only
+                log.warning("%s can be read by others, and its mode cannot be changed: %s", path, fault.strerror)
 
 
 def readable() -> list[Path]:
@@ -42,9 +49,12 @@ def _database_files() -> list[Path]:
 
 
 def _below(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
-    """These paths and all that is in them. A link is not followed, as it may lead anywhere."""
+    """These paths and all that is in them. A link is not followed, as it may lead anywhere.
+
+    What is in a folder that this user may not read, such as `lost+found`, is left out.
+    """
     for path in paths:
-        with suppress(FileNotFoundError):  # others may delete it meanwhile
+        with suppress(FileNotFoundError, PermissionError):  # others may delete it meanwhile
             status = path.lstat()
             if not stat.S_ISLNK(status.st_mode):
                 yield path, status

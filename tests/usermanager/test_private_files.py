@@ -3,6 +3,8 @@
 And a process that can write no temporary file does not start.
 """
 
+import errno
+import logging
 import os
 import stat
 import subprocess
@@ -87,6 +89,33 @@ def test_what_is_the_products_is_repaired_and_what_is_not_is_named(data_dir: Pat
 def test_a_file_of_another_owner_is_left_alone_and_named(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: data_dir.stat().st_uid + 1)
     private_files.repair()
+    assert data_dir / "secret_key" in private_files.readable()
+
+
+def test_a_read_only_folder_stops_no_start(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, mode: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with caplog.at_level(logging.WARNING):
+        private_files.repair()
+    assert f"{data_dir / 'secret_key'} can be read by others" in caplog.text
+    assert data_dir / "secret_key" in private_files.readable()
+
+
+def test_a_folder_that_may_not_be_read_stops_no_check(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as `lost+found`, which is root's, on a volume of its own."""
+    (data_dir / "lost+found").mkdir(mode=0o700)
+    enter = Path.iterdir
+
+    def enter_others(path: Path) -> Iterator[Path]:
+        if path.name == "lost+found":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return enter(path)
+
+    monkeypatch.setattr(Path, "iterdir", enter_others)
     assert data_dir / "secret_key" in private_files.readable()
 
 
