@@ -10,7 +10,7 @@ from django.db.models import Field
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, authority, invitations, metadata, roles, sessions, tokens, users
+from accounts import audit, authority, invitations, metadata, roles, sessions, suspension, tokens, users
 from accounts.errors import AccountError, InvalidInput, NotFound
 from accounts.models import AuditEvent, Role, User
 from accounts.models.identifiers import id_of
@@ -260,7 +260,11 @@ def _update(user: User, fields: dict[str, Any], role_of: dict[str, Role]) -> Non
         changes["role"] = role_of[changes["role"]]
     if {"suspended_until", "suspension_reason"} & fields.keys():
         del changes["is_active"]
-        how = {"reason": fields.get("suspension_reason", ""), "until": fields.get("suspended_until")}
+        suspension.end_if_over(user)
+        how = {
+            "reason": fields.get("suspension_reason", user.suspension_reason),
+            "until": fields.get("suspended_until", user.suspended_until),
+        }
         user = users.suspend(user, actor=None, **how)
     user = users.update(user, actor=None, **changes)
     if fields.get("password", user.password) != user.password:

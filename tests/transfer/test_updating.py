@@ -1,5 +1,6 @@
 """manage.py import_users --on-conflict update: what changes for a user who is there already."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -54,6 +55,20 @@ def test_the_two_exports_of_auth0_come_in_one_after_the_other(import_users: Impo
     dora = User.objects.get()
     assert (dora.is_active, dora.metadata, dora.full_name) == (False, {"plan": "pro"}, "Dora")
     assert (dora.email_verified, dora.has_usable_password()) == (True, True)
+
+
+@pytest.mark.parametrize("named", ["suspension_reason", "suspended_until"])
+def test_a_record_that_names_one_thing_about_a_suspension_keeps_the_other(
+    import_users: Importing, ana: User, named: str
+) -> None:
+    until = timezone.now().replace(microsecond=0) + timedelta(days=1)
+    held = {"suspension_reason": "Spam", "suspended_until": until}
+    news = {"suspension_reason": "Fraud", "suspended_until": until + timedelta(days=1)}
+    users.suspend(ana, actor=None, reason="Spam", until=until)
+    row = {"email": ana.email, "is_active": False, named: str(news[named])}
+    assert "1 updated" in import_users(lines(row), on_conflict="update")
+    ana.refresh_from_db()
+    assert {name: getattr(ana, name) for name in held} == held | {named: news[named]}
 
 
 @pytest.mark.parametrize(("blocked", "is_active"), [("true", False), ("false", True), ("", True)])
