@@ -9,15 +9,28 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import IO, Any, ClassVar, cast
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 from django.db import Error, OperationalError, ProgrammingError
 
 from accounts import origin
 from accounts.errors import AccountError, InvalidInput
+from accounts.models import User
 
 Row = Mapping[str, Any]
 ROWS_A_TABLE = 500  # then another one begins: its columns are as wide as what is held in memory
 WIDE = 10_000  # a narrow terminal may wrap a line, but an address must never be cut
+
+
+def way_to_confirm(user: User) -> str:
+    """What an operator does so that the permissions of a user's role count.
+
+    A stranger may have registered the address: confirming it at the machine would let the stranger's password in.
+    """
+    if user.has_unproven_password and user.has_usable_password():
+        page = f"{settings.PUBLIC_URL}/forgot-password"
+        return f"let its owner set a new password at {page}, as a stranger may have registered the address"
+    return f"python manage.py users verify {user.email}"
 
 
 class _Formatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):

@@ -201,6 +201,18 @@ class TestAtTheMachine:
         with pytest.raises(CommandError, match=hint):
             call_command("createadmin", dora.email)
 
+    def test_commands_confirm_no_password_of_a_stranger(
+        self, db: None, stranger: APIClient, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        stranger.post("/api/v1/auth/register/", {"email": "sara@example.com", "password": OTHER_PASSWORD}, "json")
+        hint = "let its owner set a new password at http://localhost:8000/forgot-password, as a stranger may"
+        with pytest.raises(CommandError, match=hint):
+            call_command("createadmin", "sara@example.com")
+        call_command("users", "set-role", "sara@example.com", "admin")
+        said = capsys.readouterr().out
+        assert hint in said
+        assert "users verify" not in said
+
     def test_the_last_of_those_who_confirmed_nothing_stays_as_well(self, person: Callable[..., User]) -> None:
         rita = person("rita", role="admin", email_verified=False)
         for change in ({"is_active": False}, {"role": Role.objects.get(name="user")}):

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from accounts import roles, users
 from accounts.management import arguments
-from accounts.management.base import ExampleCommand
+from accounts.management.base import ExampleCommand, way_to_confirm
 from accounts.models import User
 
 
@@ -32,5 +32,5 @@ def _refuse_known(email: str) -> None:
     if known := User.objects.with_address(email):
         hint = f"python manage.py users set-role {known.email} {roles.ADMIN}"
         if not known.email_verified:
-            hint += f", and: python manage.py users verify {known.email}"
+            hint += f", and: {way_to_confirm(known)}"
         raise CommandError(f"There is a user {known.email} already. To make an admin of them: {hint}")

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from accounts import invitations, metadata, suspension, users
 from accounts.filters import USER_ORDERINGS, UserFilter, ordered
 from accounts.management import arguments
-from accounts.management.base import ActionsCommand, Row
+from accounts.management.base import ActionsCommand, Row, way_to_confirm
 from accounts.models import User
 
 COLUMNS = ("email", "full_name", "role", "is_active", "email_verified", "created_at", "last_login_at")
@@ -144,7 +144,7 @@ def _dormant(user: User) -> str:
     """What else it takes for the role's permissions to count."""
     if not user.has_dormant_permissions:
         return ""
-    return f" Its permissions count once the address is confirmed: python manage.py users verify {user.email}"
+    return f" Its permissions count once the address is confirmed: {way_to_confirm(user)}"
 
 
 def _suspension(user: User) -> Row:
