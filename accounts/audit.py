@@ -106,7 +106,7 @@ def ordered(data: dict[str, Any]) -> dict[str, Any]:
 def record_once(kind: str, user: User, *, actor: User | None, within: timedelta, **data: Any) -> None:
     """As record(), unless there is an event as recent as that with the same kind, user, actor, IP address and data.
 
-    Somebody who changes the same thing in a loop would fill the disk otherwise. Call it while the user is locked.
+    A user who changes the same thing in a loop would fill the disk otherwise. Call it while the user is locked.
     """
     newest = AuditEvent.objects.filter(user_id=user.pk, pk__gte=first_id_of(timezone.now() - within))
     same = newest.filter(kind=kind, actor_id=_id(actor), ip=origin.current.get().ip)
@@ -115,7 +115,7 @@ def record_once(kind: str, user: User, *, actor: User | None, within: timedelta,
 
 
 def forget(user: User, *, since: datetime | None = None) -> None:
-    """Takes address, device and request of somebody who is being deleted out of the events; their id stays.
+    """Takes address, device and request of a user who is being deleted out of the events; their id stays.
 
     It goes in slices, each a transaction of its own if there is none.
     """

@@ -167,7 +167,7 @@ def _is_ours(chain: AuditChain) -> bool:
 
 
 def _another_chain(foreign: set[int]) -> AuditChain | None:
-    """Makes one, for whoever comes first; where there may be no more, waits for one of those that there are."""
+    """Makes one, for the first writer alone; where there may be no more, waits for one of those that there are."""
     numbers = list(AuditChain.objects.exclude(number__in=foreign).values_list("number", flat=True))
     if len(numbers) < MOST_CHAINS:
         audit_registry.add_chain()

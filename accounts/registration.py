@@ -98,8 +98,8 @@ def request_verification(email: str) -> None:
 def verify_email(secret: str, *, keep: Session | None = None) -> User:
     """Confirms the address to which the secret was mailed; again, while the secret lives.
 
-    The first time ends every session of the user but `keep`, and every request to move to another address, as whoever
-    began them may not be the owner. Raises InvalidToken, Throttled.
+    The first time ends every session of the user but `keep`, and every request to move to another address, as a
+    stranger may have begun them. Raises InvalidToken, Throttled.
     """
     with throttling.token_try(), transaction.atomic():
         token = tokens.lock_also_used(secret, Purpose.VERIFY_EMAIL)

@@ -168,7 +168,7 @@ def may_tell(email: str) -> bool:
 
 
 def _mailbox_try(scope: str, email: str, apart: str = "") -> Try:
-    """Looks for whoever has the address with each try, so that all addresses take as long."""
+    """Looks for the owner of the address with each try, so that all addresses take as long."""
     user_id = User.objects.filter(email_key=canonical_email(email)).values_list("pk", flat=True).first()
     return Try(scope, apart + _mailbox(email)[0], settings.RATE_MAIL, user_id=user_id)
 

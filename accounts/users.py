@@ -199,7 +199,7 @@ def ensure_first_admin(email: str, password: str = "") -> str | None:
 def _count_own(user: User, actor: User | None, scope: str = "write") -> None:
     """Counts what a user does to their own account. Raises Throttled.
 
-    What ends sessions counts apart, or whoever stole a token could use the limit up and keep its owner from it.
+    What ends sessions counts apart, or a thief with a token could use the limit up and keep its owner from it.
     """
     if actor is not None and actor.pk == user.pk:
         throttling.take([throttling.user_try(user, scope, settings.RATE_WRITE)])

@@ -10,7 +10,7 @@ SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
     # What was answered survives a power cut (FULL); the journal shrinks again after a large transaction. What was
-    # deleted is overwritten, so that nobody who left can be read in the file.
+    # deleted is overwritten, so that no deleted user can be read in the file.
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;"
     " PRAGMA mmap_size=134217728; PRAGMA secure_delete=ON;",
 }

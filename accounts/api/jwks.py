@@ -16,7 +16,7 @@ METHODS = ("GET", "HEAD")
 def jwks(request: HttpRequest) -> HttpResponse:
     """Answers every origin: the keys are public, and a web application checks tokens with them in the browser.
 
-    No view of REST framework: whoever wants keys gets them, whatever media type they ask for.
+    No view of REST framework: every client gets the keys, whatever media type it asks for.
     """
     is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
     answer = _preflight() if is_preflight else _answer(request)

@@ -11,7 +11,7 @@ PROBLEM_TYPE = "application/problem+json"
 
 
 class IgnoreAccept(DefaultContentNegotiation):
-    """For what has one form alone: whoever asks gets it, whatever media type they would rather have."""
+    """For what has one form alone: every client gets it, whatever media type it prefers."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

@@ -1,7 +1,7 @@
 """What other products export, as rows of ours; each reader takes one of their records.
 
 A reader only renames: what a value may be is judged with the row. A key that the record lacks, or leaves empty, stays
-unnamed: a default of the reader's would be an update of somebody who is there already. Their administrators come in as
+unnamed: a default of the reader's would change a user who is there already. Their administrators come in as
 ordinary users, since a file is no place to hand out rights; `users set-role` does that.
 """
 

@@ -1,4 +1,4 @@
-"""Addresses and names of users are for those who may see users; whoever may see events or sessions alone sees ids."""
+"""Administrators who may see events or sessions alone see ids; addresses and names take `users.view`."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -70,7 +70,7 @@ def test_another_spelling_of_the_same_address_ends_nothing(
 
 
 def test_ones_own_session_ends_as_well(root: User, person: Callable[..., User], client_of: Clients) -> None:
-    """Whoever has a stolen token and moves the account is signed out, too."""
+    """A thief who moves the account with a stolen token is signed out, too."""
     person("other", role="admin")
     client = client_of(root)
     assert client.patch(_path(root), {"email": "r@example.com", "email_verified": True}, "json").status_code == 200

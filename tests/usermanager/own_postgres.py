@@ -42,7 +42,7 @@ class Server:
         eventually(self._answers)
 
     def stop(self) -> None:
-        """At once, for all who are connected; whoever asks is refused from then on."""
+        """At once, for all who are connected; later connections are refused."""
         self._signal(signal.SIGINT)
         if self._process:
             self._process.wait(20)
