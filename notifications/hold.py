@@ -96,6 +96,8 @@ def choose_probe(hold: DeliveryHold) -> OutboxMail | None:
     if chosen is None and is_time and hold.since + FIRST_PAUSE <= now:
         chosen = due.first()
     waiting = DeliveryHold.objects.filter(probe=hold.probe, next_probe_at=hold.next_probe_at)
+    if chosen is None and not OutboxMail.objects.filter(state__in=outbox.UNSENT).exists():
+        waiting.delete()  # what was refused is cancelled or deleted, so nothing waits
     if chosen is None or not waiting.update(probe=chosen.pk, next_probe_at=now + outbox.LEASE):
         return None
     return chosen

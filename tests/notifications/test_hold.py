@@ -201,6 +201,18 @@ def test_an_email_that_alone_is_refused_again_and_again_delays_no_other(
     assert bad.attempts == 1
 
 
+@pytest.mark.parametrize("action", ["delete", "cancel"])
+def test_a_queue_in_which_nothing_is_left_is_held_no_more(owe: Owe, ana: User, post: Post, action: str) -> None:
+    post.answers["RCPT"] = RELAY_DENIED
+    refused = owe()
+    deliver(refused)
+    assert probe() is None
+    assert hold.current()
+    refused.delete() if action == "delete" else call_command("mails", "cancel", str(refused.pk))
+    assert probe() is None
+    assert hold.current() is None
+
+
 def test_while_others_go_out_a_refusal_about_one_recipient_holds_nothing(owe: Owe, ana: User, post: Post) -> None:
     deliver(owe())
     post.answers["RCPT"] = RELAY_DENIED
