@@ -17,23 +17,27 @@ ARRIVING = 600  # of all networks; gunicorn accepts a thousand connections, what
 WAITING_OF_A_NETWORK = 200
 OPEN_OF_A_NETWORK = {32: 400, 24: 600, 64: 400, 56: 500, 48: 600}
 
+Networks = tuple[tuple[int, str], ...]
+
 _FORWARDED_FOR = re.compile(rb"\r\nx-forwarded-for:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
 def peer_networks(peer: str) -> list[tuple[int, str]]:
     """The networks of a connection, each with its prefix length; none for a trusted proxy, which serves everybody."""
-    if settings.TRUSTED_PROXIES:
-        return []
-    address = _address(peer)
-    if address is None:
-        return [(32, peer)]
-    return [(bits, str(int(address) >> (address.max_prefixlen - bits))) for bits in PREFIXES[address.version]]
+    return [] if settings.TRUSTED_PROXIES else list(_networks(peer))
 
 
-def client_network(peer: str, header: bytes) -> str:
-    """The network that a request comes from, behind trusted proxies too."""
+def client_networks(peer: str, header: bytes) -> Networks:
+    """The networks that a request comes from, the smallest first, behind trusted proxies too."""
     forwarded = ",".join(match.decode("latin-1") for match in _FORWARDED_FOR.findall(header))
-    return origin.network(origin.believed_ip(peer, forwarded))
+    return _networks(origin.believed_ip(peer, forwarded) or "unknown")
+
+
+def _networks(ip: str) -> Networks:
+    address = _address(ip)
+    if address is None:
+        return ((32, ip),)
+    return tuple((bits, str(int(address) >> (address.max_prefixlen - bits))) for bits in PREFIXES[address.version])
 
 
 def _address(peer: str) -> Any:
@@ -105,17 +109,21 @@ class Arriving:
 
 
 class Turns:
-    """Requests that wait for a thread: the network with the fewest running ones is next."""
+    """Requests that wait for a thread: the network with the fewest running ones is next.
+
+    A wider network, of which a client may have all addresses, has no more than half of the threads.
+    """
 
     def __init__(self, threads: int, of_a_network: int) -> None:
         self._free = threads
         self._of_a_network = of_a_network
-        self._waiting: dict[str, deque[Any]] = {}
-        self._running: dict[str, int] = {}
+        self._of_a_wider_one = max(of_a_network, threads // 2)
+        self._waiting: dict[Networks, deque[Any]] = {}
+        self._running: Counter[tuple[int, str]] = Counter()
 
-    def add(self, request: Any, network: str) -> bool:
+    def add(self, request: Any, networks: Networks) -> bool:
         """False when too many of this network wait already."""
-        waiting = self._waiting.setdefault(network, deque())
+        waiting = self._waiting.setdefault(networks, deque())
         if len(waiting) >= WAITING_OF_A_NETWORK:
             return False
         waiting.append(request)
@@ -123,32 +131,35 @@ class Turns:
 
     def next(self) -> Any:
         """The request that gets a thread now, or None."""
-        if not self._free or not self._waiting:
+        able = [networks for networks in self._waiting if self._may_run(networks)] if self._free else []
+        if not able:
             return None
-        network = min(self._waiting, key=self._number_of_running)
-        if self._number_of_running(network) >= self._of_a_network:
-            return None
-        waiting = self._waiting[network]
+        networks = min(able, key=self._numbers_of_running)
+        waiting = self._waiting[networks]
         request = waiting.popleft()
         if not waiting:
-            del self._waiting[network]
+            del self._waiting[networks]
         self._free -= 1
-        self._running[network] = self._number_of_running(network) + 1
+        self._running.update(networks)
         return request
 
-    def idles(self, network: str) -> None:
+    def idles(self, networks: Networks) -> None:
         """A running request waits for a hash and leaves the interpreter to others: another one may have its turn."""
-        left = self._running[network] - 1
-        if left:
-            self._running[network] = left
-        else:
-            del self._running[network]
+        for network in networks:
+            self._running[network] -= 1
+            if not self._running[network]:
+                del self._running[network]
 
-    def ends(self, network: str, *, has_idled: bool) -> None:
+    def ends(self, networks: Networks, *, has_idled: bool) -> None:
         """The thread of a request is free again."""
         self._free += 1
         if not has_idled:
-            self.idles(network)
+            self.idles(networks)
 
-    def _number_of_running(self, network: str) -> int:
-        return self._running.get(network, 0)
+    def _may_run(self, networks: Networks) -> bool:
+        smallest, *wider = self._numbers_of_running(networks)[::-1]
+        return smallest < self._of_a_network and all(number < self._of_a_wider_one for number in wider)
+
+    def _numbers_of_running(self, networks: Networks) -> list[int]:
+        """Of the widest network first."""
+        return [self._running[network] for network in reversed(networks)]

@@ -26,7 +26,7 @@ from gunicorn.http.errors import (
 from gunicorn.workers.gthread import ThreadWorker
 
 from accounts.signals import hash_awaited
-from usermanager.client_shares import Arriving, Open, Turns, client_network
+from usermanager.client_shares import Arriving, Open, Turns, client_networks
 from usermanager.client_socket import READ_BYTES, ImpatientSocket
 from usermanager.unread_requests import LATE, MALFORMED, OVERLOADED, TOO_LONG, Problem, answer
 
@@ -106,14 +106,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _run(self, conn: Any) -> None:
         """The request waits for its turn to get a thread."""
         header = bytes(conn.sock.received[: conn.sock.framing.body_at or 0])
-        conn.network = client_network(_peer(conn), header)
+        conn.networks = client_networks(_peer(conn), header)
         conn.has_idled = False
         if (threads := self._threads_of_probe(conn, header)) is not None:
             self._forget(conn)
             done = threads.submit(self.handle, conn)
             done.add_done_callback(lambda _done: self.method_queue.defer(self._finish, conn, done))
             return
-        if not self.turns.add(conn, conn.network):
+        if not self.turns.add(conn, conn.networks):
             self._refuse(conn, OVERLOADED)
             return
         self._forget(conn)
@@ -151,11 +151,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Runs in the main thread, before finish_request(), which is queued later."""
         if not conn.has_idled:
             conn.has_idled = True
-            self.turns.idles(conn.network)
+            self.turns.idles(conn.networks)
             self._start_threads()
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        self.turns.ends(conn.network, has_idled=conn.has_idled)
+        self.turns.ends(conn.networks, has_idled=conn.has_idled)
         self._finish(conn, fs)
         self._start_threads()
 

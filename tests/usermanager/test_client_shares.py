@@ -1,6 +1,7 @@
 """A worker is shared between client networks: whatever one of them does, another one has its place and its turn."""
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 import pytest
 from pytest_django import Settings
@@ -11,9 +12,10 @@ from usermanager.client_shares import (
     OPEN_OF_A_NETWORK,
     WAITING_OF_A_NETWORK,
     Arriving,
+    Networks,
     Open,
     Turns,
-    client_network,
+    client_networks,
 )
 
 
@@ -74,49 +76,70 @@ def test_a_network_has_only_so_many_connections(settings: Settings) -> None:
     assert all(connections.enter("192.0.2.7") for _number in range(share + 1))
 
 
+FLOOD, OTHER, OFFICE = (((32, name),) for name in ("flood", "other", "office"))
+
+
 def test_the_network_with_the_fewest_running_requests_is_next() -> None:
     turns = Turns(threads=4, of_a_network=3)
     for number in range(5):
-        assert turns.add(f"flood {number}", "flood")
+        assert turns.add(f"flood {number}", FLOOD)
     assert [turns.next() for _turn in range(4)] == ["flood 0", "flood 1", "flood 2", None]  # its share
-    assert turns.add("other 0", "other")
+    assert turns.add("other 0", OTHER)
     assert turns.next() == "other 0"
-    turns.add("other 1", "other")
+    turns.add("other 1", OTHER)
     assert turns.next() is None  # no thread is free
-    turns.ends("flood", has_idled=False)
+    turns.ends(FLOOD, has_idled=False)
     assert turns.next() == "other 1"
 
 
 def test_a_request_that_waits_for_a_hash_gives_its_turn_up_and_keeps_its_thread() -> None:
     turns = Turns(threads=3, of_a_network=1)
     for number in range(4):
-        turns.add(number, "office")
+        turns.add(number, OFFICE)
     assert [turns.next(), turns.next()] == [0, None]
-    turns.idles("office")
+    turns.idles(OFFICE)
     assert [turns.next(), turns.next()] == [1, None]
-    turns.idles("office")
+    turns.idles(OFFICE)
     assert [turns.next(), turns.next()] == [2, None]
-    turns.idles("office")
+    turns.idles(OFFICE)
     assert turns.next() is None  # three threads
-    turns.ends("office", has_idled=True)
+    turns.ends(OFFICE, has_idled=True)
     assert turns.next() == 3
     for has_idled in (True, True, False):
-        turns.ends("office", has_idled=has_idled)
+        turns.ends(OFFICE, has_idled=has_idled)
     assert (turns._free, turns._running, turns._waiting) == (3, {}, {})
 
 
 def test_only_so_many_requests_of_a_network_wait() -> None:
     turns = Turns(threads=1, of_a_network=1)
-    taken = [turns.add(number, "flood") for number in range(WAITING_OF_A_NETWORK + 1)]
+    taken = [turns.add(number, FLOOD) for number in range(WAITING_OF_A_NETWORK + 1)]
     assert taken == [True] * WAITING_OF_A_NETWORK + [False]
-    assert turns.add("other", "other")
+    assert turns.add("other", OTHER)
+
+
+def test_a_client_with_many_small_networks_leaves_half_of_the_threads_to_others() -> None:
+    turns = Turns(threads=6, of_a_network=2)
+    for number in range(9):
+        assert turns.add(number, client_networks(f"2001:db8:0:{number}::1", b""))
+    assert [turns.next() for _turn in range(4)] == [0, 1, 2, None]
+    for number in range(3):
+        turns.add(f"other {number}", client_networks(f"2001:db8:1:{number}::1", b""))
+    assert [turns.next() for _turn in range(4)] == ["other 0", "other 1", "other 2", None]
+    turns.ends(client_networks("2001:db8:0:1::1", b""), has_idled=False)
+    assert turns.next() == 3
 
 
 def test_behind_a_proxy_the_client_it_names_counts(settings: Settings) -> None:
     header = b"GET / HTTP/1.1\r\nx-forwarded-for: 198.51.100.1\r\nX-Forwarded-For:192.0.2.7, 10.0.0.1\r\n\r\n"
-    assert client_network("203.0.113.7", header) == "203.0.113.7"
+    assert client_networks("203.0.113.7", header) == addresses("203.0.113.7")
     settings.TRUSTED_PROXIES = 1
-    assert client_network("203.0.113.7", header) == "10.0.0.1"
+    assert client_networks("203.0.113.7", header) == addresses("10.0.0.1")
     settings.TRUSTED_PROXIES = 2
-    assert client_network("203.0.113.7", header) == "192.0.2.7"
-    assert client_network("203.0.113.7", b"GET / HTTP/1.1\r\n\r\n") == "203.0.113.7"
+    assert client_networks("203.0.113.7", header) == addresses("192.0.2.7")
+    assert client_networks("203.0.113.7", b"GET / HTTP/1.1\r\n\r\n") == addresses("203.0.113.7")
+
+
+def addresses(ip: str) -> Networks:
+    """An IPv4 address and its /24."""
+    number = int(IPv4Address(ip))
+    return (32, str(number)), (24, str(number >> 8))
