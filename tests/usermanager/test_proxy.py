@@ -28,14 +28,22 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
+def second_proxy(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """One that has another proxy in front, whose word about the client it believes."""
+    trust = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; limit_conn_status"
+    with _nginx(tmp_path_factory.mktemp("nginx"), service.address.port, limit_conn_status=trust) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def proxy(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     with _nginx(tmp_path_factory.mktemp("nginx"), service.address.port) as address:
         yield address
 
 
 @contextmanager
-def _nginx(folder: Path, web: int) -> Iterator[Address]:
-    """The proxy on a free port, for a web server on this one."""
+def _nginx(folder: Path, web: int, **changes: str) -> Iterator[Address]:
+    """The proxy on a free port, for a web server on this one, with other words in its configuration."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         missing("nginx (apt install nginx)")
@@ -48,6 +56,7 @@ def _nginx(folder: Path, web: int) -> Iterator[Address]:
         "/tmp/": f"{folder}/",
         "/dev/stderr": f"{folder}/error.log",
         "worker_processes auto;": "worker_processes 1;",
+        **changes,
     }.items():
         assert old in text
         text = text.replace(old, new)
@@ -122,6 +131,17 @@ def test_an_address_has_a_hundred_requests_at_once(proxy: Address) -> None:
             stack.enter_context(held_open(proxy, half))
         assert ask(proxy, "GET", "/health/live/").code == "overloaded"
     eventually(lambda: ask(proxy, "GET", "/health/live/").status == 200)
+
+
+@pytest.mark.parametrize("network", ["2001:db8:1:2:", "2001:db8:0:0:"])
+def test_all_addresses_of_a_small_ipv6_network_are_one_client(second_proxy: Address, network: str) -> None:
+    with ExitStack() as stack:
+        for number in range(200):
+            named = {"X-Forwarded-For": f"{network}{number % 7}::{number:x}"}
+            half = Call("POST", f"{API}auth/login/", body=b'{"email": "a@example.com"}', headers=named)
+            stack.enter_context(held_open(second_proxy, half))
+        assert ask(second_proxy, "GET", "/health/live/", X_Forwarded_For=f"{network}5::1").code == "overloaded"
+        assert ask(second_proxy, "GET", "/health/live/", X_Forwarded_For="2001:db8:7:2::1").status == 200
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?x=1", "/%6detrics", "//metrics", "/health/../metrics"])
