@@ -47,7 +47,7 @@ def begin_or_go_on(mail: OutboxMail, reason: str) -> None:
         DeliveryHold.objects.filter(probe=mail.pk).update(
             reason=shown,
             refused=mail.pk,
-            refusals=F("refusals") + (hold.refused != mail.pk),
+            refusals=F("refusals") + int(hold.refused != mail.pk),
             probe=None,
             next_probe_at=now + min(pause, LONGEST_PAUSE),
         )
