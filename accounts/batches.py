@@ -33,6 +33,7 @@ def read(
     after, find = f"{key}__{'lt' if is_descending else 'gt'}", key_of or attrgetter(key)
     batch = list(rows[:ROWS])
     while batch:
+        _lend_connection()
         yield from batch
         batch = list(rows.filter(**{after: find(batch[-1])})[:ROWS]) if len(batch) == ROWS else []
 
@@ -47,8 +48,9 @@ def newest_first(*parts: "QuerySet[Row]") -> Iterator[list[Row]]:
     while ids := _newest_ids(parts, before):
         before = ids[-1]
         rows = parts[0].model._base_manager.filter(pk__in=ids)
-        yield sorted(rows, key=attrgetter("pk"), reverse=True)
+        page = sorted(rows, key=attrgetter("pk"), reverse=True)
         _lend_connection()
+        yield page
 
 
 def _newest_ids(parts: "tuple[QuerySet[Any], ...]", before: UUID | None) -> list[UUID]:
@@ -60,6 +62,6 @@ def _newest_ids(parts: "tuple[QuerySet[Any], ...]", before: UUID | None) -> list
 
 
 def _lend_connection() -> None:
-    """The client may take its time for a page, in which another request may have the connection of the pool."""
+    """The client may take its time for what was read. Until then other requests have the connection of the pool."""
     if connection.settings_dict["OPTIONS"].get("pool") and not connection.in_atomic_block:
         connection.close()

@@ -1,12 +1,16 @@
 """Rows are read in batches: each of them once, in the order of their key, whatever is written meanwhile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
+from typing import Any
 
 import pytest
+from django.db import connection
 
 from accounts import batches
-from accounts.models import User
+from accounts.models import Role, User
+from tests.notifications import databases
 
 Person = Callable[..., User]
 
@@ -37,3 +41,34 @@ def test_rows_that_come_and_go_meanwhile_repeat_and_hide_none(person: Person) ->
     User.objects.filter(pk__in=ids[:2]).delete()
     newest = person("newest").pk
     assert seen + [user.pk for user in read] == [*ids, newest]
+
+
+@pytest.fixture
+def one_connection(postgres: str) -> Iterator[None]:
+    """All threads share one connection to PostgreSQL, as those of the web server share a few."""
+    pool = {"min_size": 1, "max_size": 1, "timeout": 1}
+    with databases.using(CONN_MAX_AGE=0, OPTIONS={"pool": pool}):
+        yield
+        connection.close()
+        connection.close_pool()  # type: ignore[attr-defined]
+
+
+def _number_of_users() -> int:
+    try:
+        return User.objects.count()
+    finally:
+        connection.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("read", [batches.read, batches.newest_first])
+def test_others_have_the_connection_while_a_client_takes_its_time(
+    one_connection: None, monkeypatch: pytest.MonkeyPatch, read: Callable[..., Iterator[Any]]
+) -> None:
+    monkeypatch.setattr(batches, "PAGE", 2)
+    role = Role.objects.get(name="user")
+    for number in range(3):
+        User.objects.create(email=f"user{number}@example.com", role=role)
+    with ThreadPoolExecutor(1) as other:
+        seen = [other.submit(_number_of_users).result() for _row_or_page in read(User.objects.all())]
+    assert seen == [3] * (3 if read is batches.read else 2)
