@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import socket
 import sys
@@ -21,6 +20,10 @@ from usermanager import client_socket
 from usermanager.client_shares import ARRIVING_OF_A_NETWORK, OPEN_OF_A_NETWORK
 from usermanager.client_socket import BODY_SECONDS, HEADER_SECONDS, ImpatientSocket
 from usermanager.web_worker import MOST_LEAVING
+
+# The program after it may open few files, unless it raises the limit itself. The limit of the tests' own process stays:
+# that one may have more files open.
+FEW_FILES = ["sh", "-c", 'ulimit -S -n 200 && exec "$@"', "sh"]
 
 
 def test_a_client_that_does_not_read_its_answer_loses_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,9 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # What it logs fills the pipe to us, which nothing empties: it would wait for that.
     environment = clean_environment(DATA_DIR=str(folder), PORT=str(port), WEB_WORKERS="1", LOG_LEVEL="critical")
     command = [sys.executable, "-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi"]
-    with ExitStack() as stack:
-        with _few_files():
-            started = stack.enter_context(running(command, environment, ready=""))
+    with running([*FEW_FILES, *command], environment, ready="") as started:
         eventually(lambda: _is_open(port))
         yield Server(port, started.pid)
 
@@ -68,17 +69,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def port(server: Server) -> int:
     """Where it listens."""
     return server.port
-
-
-@contextmanager
-def _few_files() -> Iterator[None]:
-    """A process that is started in this block may open few files, unless it raises the limit itself."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def _is_open(port: int) -> bool:
