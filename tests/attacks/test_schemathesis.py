@@ -17,7 +17,7 @@ from tests.usermanager.processes import PROJECT, clean_environment
 from tests.whole.post_office import PostOffice
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-SECONDS = os.environ.get("SCHEMATHESIS_SECONDS", "10")  # for each of the two and each database
+SECONDS = os.environ.get("SCHEMATHESIS_SECONDS", "6")  # for each of the two and each database
 
 
 @pytest.fixture(scope="module")
