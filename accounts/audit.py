@@ -115,9 +115,9 @@ def record_once(kind: str, user: User, *, actor: User | None, within: timedelta,
 
 
 def forget(user: User, *, since: datetime | None = None) -> None:
-    """Takes address, device and request of a user who is being deleted out of the events; their id stays.
+    """Blanks IP address, device and request id in the events of a user whose deletion has begun; the user's id stays.
 
-    It goes in slices, each a transaction of its own if there is none.
+    Works in slices. Each is a transaction of its own, unless the caller has opened one.
     """
     events = AuditEvent.objects.filter(origin_salt__gt="")
     if since is not None:

@@ -20,7 +20,7 @@ ALIAS = "audit"  # of the connection over which chains are made
 
 
 class Broken(Exception):
-    """An event is not as it was written, or is missing, or was written by somebody else; the text says which."""
+    """An event was changed, removed or written without the key; the text says which."""
 
 
 def digest(values: Sequence[object], key: str) -> str:

@@ -62,6 +62,7 @@ def _admins_like(user: User) -> QuerySet[User] | None:
 
 
 def _check_rank(user: User, actor: User | None) -> None:
-    """Nobody changes a user who holds more, or will when the address is confirmed."""
+    """Refuses an actor whose permissions do not include the role of the user, which counts before the user's address is
+    confirmed, too. Raises PermissionDenied."""
     if actor is not None and actor.pk != user.pk and not actor.holds_role(user.role):
         raise PermissionDenied

@@ -1,4 +1,4 @@
-"""Deletes a user in slices, each a short transaction: nobody else waits until all that they left is gone.
+"""Deletes a user in slices, each a short transaction, so that other writers wait for one slice and not for all of them.
 
 begin() locks the user out for good, in one transaction with the audit event. finish() deletes the rest, and the user's
 row last. A process that dies between the two leaves the row with its `deletion_began_at`; `prune`, which the relay runs

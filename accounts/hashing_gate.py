@@ -98,7 +98,8 @@ class HashingGate:
             self._refuse()
 
     def _refuse(self) -> NoReturn:
-        """Slowly: clients that ask again at once would take the cores from the hashes. Only so many are slowed."""
+        """Raises Overloaded after a pause. Without it, clients that retry at once would take the cores from the hashes.
+        At most REFUSED_AT_ONCE requests of a process pause at the same time."""
         _lend_connection()
         if self._refused.acquire(blocking=False):
             time.sleep(REFUSAL_SECONDS)
@@ -150,7 +151,7 @@ _held: ContextVar[_Held | None] = ContextVar("place", default=None)
 
 
 class _Cores:
-    """So many files, each of which one thread of one process at a time has locked."""
+    """A fixed number of files; a thread that has locked one may use a core."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self._files = [opened(folder / f"core-{index}") for index in range(number)]

@@ -20,7 +20,7 @@ from accounts.origin import Networks
 # A network may hold places as long as they are fewer than this share of the free ones: of an IPv6 /64 or an IPv4
 # address, of a /56, of a /48 or /24. One network alone gets a third of all places, and several share the rest.
 SHARES = (2 / 4, 3 / 4, 4 / 4)
-RESERVED = 8  # one place in so many is kept for accounts that logged in from their network before
+RESERVED = 8  # one place in eight is kept for accounts that logged in from their network before
 SWEEP_SECONDS = 0.1  # how often a process with no room looks for places of dead processes
 _TURNS = struct.Struct("<Q")
 _PLACE = struct.Struct("<BQQQQ")

@@ -1,6 +1,7 @@
 """Networks that an account is known from: those of its logins, and those where a link from its mailbox was used.
 
-Failed logins of strangers lock out nobody there. Only a right password or a mailed secret makes a network known.
+A stranger's failed logins do not lock the user out there. Only a right password or a mailed secret makes a network
+known.
 """
 
 from uuid import UUID
@@ -25,6 +26,7 @@ def remember(user: User) -> None:
 
 
 def _use_of_link(user_id: UUID) -> Try:
-    """A counter without a limit: that it counted says that the network is known. It names nobody, as all counters."""
+    """A counter that never refuses: its row alone says that the network is known. Its key is an HMAC, as for all
+    counters, so the table shows neither user nor network."""
     network = origin.network(origin.current.get().ip)
     return Try("mailed-link", f"{user_id} {network}", Once(sessions.TRUST_PERIOD, limit=1_000_000), is_told=False)

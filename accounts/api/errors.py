@@ -47,8 +47,8 @@ class Refusal(exceptions.APIException):
 
 
 class ProblemHandler(ExceptionHandler):
-    """Makes the answer of an exception; what is not one of ours, of REST framework's or of the database
-    for the moment, is a 500 and is logged."""
+    """Turns an exception into an answer. An unexpected exception becomes a 500 and is logged; a temporary error of the
+    database becomes a 503."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         refusal = exc if isinstance(exc, AccountError) else database_errors.refusal(exc)
