@@ -1,4 +1,4 @@
-# `make run` and `make test` set up everything they need; the other targets are for people who change the product.
+# `make run` and `make test` set up everything they need. The other targets are for contributors.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,29 +6,38 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser test-clients lint types schema pictures lock secrets
+.PHONY: help run test test-browser test-clients bench packages lint types schema pictures lock secrets
 .NOTPARALLEL:
 
-help: ## what there is
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 run: ## serve the product in the foreground until Ctrl-C
 	$(call install,requirements.txt)
 	@exec $(BIN)/python manage.py serve
 
-test: ## run the tests on all cores; ARGS="-k login" picks some, ARGS="-n 0" runs them in one process
+test: ## run the tests on all cores; ARGS="-k login" selects tests, ARGS="-n 0" uses one process
 	$(call install,requirements-dev.txt)
 	@exec $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
-test-browser: ## drive the admin panel with chromium; ARGS="-k keyboard" picks some
+test-browser: ## test the admin panel in chromium; ARGS="-k keyboard" selects tests
 	$(call install,requirements-dev.txt)
 	$(call install,requirements-browser.txt)
 	@exec $(BIN)/python -m pytest tests/browser $(ARGS)
 
-test-clients: ## generate clients from the API's document and use them; needs java, node and npm
+test-clients: ## generate clients from the OpenAPI document and test them; needs java, node and npm
 	$(call install,requirements-dev.txt)
 	$(call install,requirements-clients.txt)
 	@exec $(BIN)/python -m pytest tests/clients $(ARGS)
+
+bench: ## measure everything and add it to bench/RESULTS.md; ARGS="--sections profile,operations" only prints
+	$(call install,requirements-dev.txt)
+	@exec $(BIN)/python -m bench $(ARGS)
+
+packages: ## install the Python packages of all tests
+	$(call install,requirements-dev.txt)
+	$(call install,requirements-browser.txt)
+	$(call install,requirements-clients.txt)
 
 lint: ## check style and format
 	$(call install,requirements-dev.txt)
@@ -39,30 +48,31 @@ types: ## check the types
 	$(call install,requirements-dev.txt)
 	@$(BIN)/mypy .
 
-schema: ## write docs/openapi.yaml anew
+schema: ## update docs/openapi.yaml
 	$(call install,requirements-dev.txt)
 	@mkdir -p docs
 	@ENV_FILE=/dev/null $(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-pictures: ## take the pictures of docs/admin/ and docs/mails/ anew; needs chromium
+pictures: ## retake the screenshots of docs/admin/ and docs/mails/; needs chromium
 	$(call install,requirements-dev.txt)
 	$(call install,requirements-browser.txt)
 	@$(BIN)/python -m pytest tests/browser/pictures.py
 	@$(BIN)/uv run --quiet --script docs/mails/screenshots.py
 
-lock: ## choose the versions anew that pyproject.toml allows; ARGS=--upgrade takes the newest
+lock: ## update the requirements files from pyproject.toml; ARGS=--upgrade takes the newest versions
 	$(call install,requirements-dev.txt)
 	@$(LOCK) pyproject.toml --output-file requirements.txt
 	@$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
 	@$(LOCK) --group browser --constraints requirements-dev.txt --output-file requirements-browser.txt
 	@$(LOCK) --group clients --constraints requirements-dev.txt --output-file requirements-clients.txt
 
-secrets: ## make the files in secrets/ that docker-compose.yml mounts, where they are missing
+secrets: ## generate the missing files in secrets/ that docker-compose.yml mounts
 	@$(SECRETS)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS)
 
-# Makes the virtual environment and installs a lock into it, unless that very lock was installed with that very Python.
+# Creates the virtual environment and installs a requirements file into it. Skips both if the same file was already
+# installed with the same Python.
 define install
 @stamp="$(VENV)/.$(1).installed"; \
 fingerprint() { $(BIN)/python -c 'import sys; print(sys.version)' && cat $(1); }; \
@@ -77,7 +87,8 @@ $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashe
 fingerprint | cksum > $$stamp
 endef
 
-# In a folder that only its owner may enter; the containers read the files under other user ids.
+# Writes the secrets to a folder that only its owner may enter. The files are readable by all, because the containers
+# read them under other user ids.
 define SECRETS
 umask 022; mkdir -p secrets; chmod 700 secrets; \
 made() { [ -s secrets/$$1 ] || printf '%s' "$$2" > secrets/$$1; }; \

@@ -1,1 +1,1 @@
-"""Who the users are and how they prove it."""
+"""The users: their accounts, authentication and permissions."""

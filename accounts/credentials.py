@@ -1,4 +1,4 @@
-"""Proving to be somebody with a password, and replacing it: what the use cases around passwords have in common."""
+"""Checks and replaces passwords, for all use cases that need one."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,168 +9,186 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, hashers, known_networks, origin, password_policy, sessions, suspension, throttling, tokens
-from accounts.addresses import canonical_email
+from accounts import audit, known_networks, one_time_tokens, request_context, sessions, suspension
+from accounts.email_addresses import canonical_email
 from accounts.errors import AccountError, EmailNotVerified, InvalidCredentials, InvalidInput
+from accounts.hashing import hashers, password_policy
+from accounts.limits import rate_limits
+from accounts.limits.rate_limits import Attempt
+from accounts.mfa import attempts as second_factor_attempts
 from accounts.models import Session, User
 from accounts.signals import login_blocked, password_changed
-from accounts.throttling import Try
 
-_LINK_WAS_MAILED = _(
-    "Too many failed logins. If there is an account with this address, we have emailed it a link with which to get in."
+_LINK_EMAILED = _(
+    "Too many failed logins. If an account with this address exists, we have emailed it a link to sign in."
 )
-NOBODY = UUID(int=0)  # stands in for an unknown user, so that the same is asked for all
+UNKNOWN_USER_ID = UUID(int=0)  # replaces the id of an unknown user, so that the same queries run
 
 
-def check(email: str, password: str) -> User:
-    """The user of an address, if the password is theirs and they may log in.
+def check_password(email: str, password: str) -> User:
+    """Returns the user of this address, if the password is right and they may log in.
 
-    Raises InvalidCredentials for an unknown address and a wrong password alike and after the same work; Throttled
-    before any work; Overloaded; and after the right password only AccountSuspended and EmailNotVerified.
+    Raises InvalidCredentials for an unknown address and for a wrong password, after the same work; Throttled before it
+    hashes; Overloaded; and, only after the right password, AccountSuspended and EmailNotVerified.
     """
-    hashers.require_room()
-    user = User.objects.with_address(email)
-    if not _is_proved(email, user, password) or user is None:
-        _refuse(user, InvalidCredentials())
-    if not user.is_active and not suspension.end_if_over(user):
-        _refuse(user, suspension.refusal(user))
-    if settings.EMAIL_VERIFICATION == "required" and not user.email_verified:
-        _refuse(user, EmailNotVerified())
+    hashers.require_free_slot()
+    user = User.objects.find_by_email(email)
+    if not _verify(email, user, password) or user is None:
+        _reject(user, InvalidCredentials())
+    require_may_log_in(user)
     return user
 
 
-def confirm(user: User, current_password: str) -> None:
-    """Makes sure that it is still the user who acts. Raises InvalidInput, Throttled, Overloaded."""
-    hashers.require_room()
-    if not _is_proved(user.email, user, current_password):
+def require_may_log_in(user: User) -> None:
+    """Raises AccountSuspended and EmailNotVerified. Call it once the user has proven who they are."""
+    if not user.is_active and not suspension.end_if_expired(user):
+        _reject(user, suspension.error_of(user))
+    if settings.EMAIL_VERIFICATION == "required" and not user.email_verified:
+        _reject(user, EmailNotVerified())
+
+
+def confirm_password(user: User, current_password: str) -> None:
+    """Checks the current password of a signed-in user. Raises InvalidInput if it is wrong, Throttled, Overloaded."""
+    hashers.require_free_slot()
+    if not _verify(user.email, user, current_password):
         audit.record("password:confirmation_failed", user, actor=user)
         raise _wrong_password()
 
 
-def unchanged(user: User) -> QuerySet[User]:
-    """The user, if password and status are still those that were checked: hashing takes a while, in which they may
-    have been reset or suspended."""
+def confirm_login(user: User, password: str) -> None:
+    """Checks the password of a signed-in user who logs in again. Raises InvalidCredentials if it is wrong, Throttled,
+    Overloaded."""
+    hashers.require_free_slot()
+    if not _verify(user.email, user, password):
+        _reject(user, InvalidCredentials())
+
+
+def fresh_queryset(user: User) -> QuerySet[User]:
+    """Returns a queryset of the user, which is empty if the checked password was replaced or the user suspended
+    meanwhile: hashing takes a while."""
     return User.objects.filter(pk=user.pk, password=user.password, is_active=True)
 
 
-def hold(user: User) -> None:
-    """Lets nobody else replace the confirmed password until the transaction ends. Raises InvalidInput if one has."""
-    if unchanged(user).select_for_update().first() is None:
+def lock_user(user: User) -> None:
+    """Locks the user until the transaction ends. Raises InvalidInput if, since confirm_password(), the password was
+    replaced or the user suspended."""
+    if fresh_queryset(user).select_for_update().first() is None:
         raise _wrong_password()
 
 
 def replace_password(user: User, encoded: str, *, actor: User, keep: Session | None = None) -> None:
-    """Stores a new hash, ends all mailed links and all sessions but one, and tells the user.
+    """Stores a new hash, ends all emailed links, pending logins and sessions except `keep`, and sends password_changed.
 
-    Call it inside the transaction of what permits it.
+    Call it inside the transaction that checked the token or locked the user.
     """
     user.password = encoded
     user.save(update_fields=["password"])
-    tokens.end_all(user)
+    one_time_tokens.end_all_and_invitation(user)
     sessions.revoke_all(user, actor=actor, keep=keep)
-    forget_failures(user)
+    reset_login_limits(user)
     password_changed.send(sender=User, user=user)
 
 
-def new_hash(password: str, user: User, *, field: str, actor: User | None = None, tries: Sequence[Try] = ()) -> str:
-    """The hash of a password that is good enough for the user.
+def hash_new_password(
+    password: str, user: User, *, field: str, actor: User | None = None, attempts: Sequence[Attempt] = ()
+) -> str:
+    """Returns the hash of a new password. Raises InvalidInput if it isn't good enough, Throttled, Overloaded.
 
-    Takes a place to hash, counts the attempt and then judges the password, which costs up to 50 ms. The attempt counts
-    against its client, or against the actor who is signed in; `tries` count too, but not for a rejected password: a
-    user who looks for a good one keeps their registrations. Raises InvalidInput, Throttled, Overloaded.
+    Takes a slot, counts the attempt, and then validates the password, which takes up to 50 ms. The attempt counts
+    against the client or, if the request is authenticated, the actor. `attempts` count too, unless the password is
+    rejected: a user who looks for a good password doesn't use up their registrations.
     """
-    attempt = throttling.password_try(user, actor)
-    with hashers.place():
-        throttling.take([*attempt, *tries])
+    password_attempts = rate_limits.password_attempts(user, actor)
+    with hashers.slot():
+        rate_limits.consume([*password_attempts, *attempts])
         try:
-            password_policy.check(password, user, field=field)
+            password_policy.validate(password, user, field=field)
         except InvalidInput:
-            throttling.give_back(tries)
+            rate_limits.refund(attempts)
             raise
         return hashers.make(password)
 
 
-def forget_failures(user: User) -> None:
-    """Lifts what failed logins have built up against the account."""
-    throttling.forget_subject(user.email_key)
+def reset_login_limits(user: User) -> None:
+    """Resets the rate limits that failed logins have used up for this account."""
+    rate_limits.reset_account(user.email_key)
+
+
+def reset_all_limits(user: User) -> None:
+    """Resets the rate limits of the user's password and of their second factor."""
+    reset_login_limits(user)
+    second_factor_attempts.forget(user)
 
 
 def _wrong_password() -> InvalidInput:
     return InvalidInput("current_password", "wrong_password", _("This is not your current password."))
 
 
-def _is_right(user: User | None, password: str) -> bool:
-    if user is None:
-        return hashers.verify(password, "")[0]
-    return user.check_password(password)
+def _reject(user: User | None, error: AccountError) -> NoReturn:
+    audit.record("login:failed", user, actor=None, code=error.code)
+    raise error
 
 
-def _refuse(user: User | None, refusal: AccountError) -> NoReturn:
-    audit.record("login:failed", user, actor=None, code=refusal.code)
-    raise refusal
+def _verify(email: str, user: User | None, password: str) -> bool:
+    """Takes a slot, counts the attempt, hashes the password and returns whether it is right.
 
-
-def _is_proved(email: str, user: User | None, password: str) -> bool:
-    """Whether the password is the user's. Takes a place to hash, counts the attempt, and then hashes.
-
-    A right password leaves its mark on the limit of successes, a wrong one on the limits of failures: each attempt
-    counts against all of them while it is hashed. Raises Overloaded, Throttled.
+    While the password is hashed, the attempt counts against all limits. Afterwards, a right password counts against the
+    limit of successes, and a wrong one against the limits of failures. Raises Overloaded, Throttled.
     """
-    is_known = known_networks.is_known(user.pk if user else NOBODY)
-    success, first, *failures = _tries(email, user, is_known)
-    with hashers.place(is_known=is_known):
-        throttling.take([success, first, *failures])
-        is_right = _is_right(user, password)
+    is_known = known_networks.is_known(user.pk if user else UNKNOWN_USER_ID)
+    success, first, *failures = _login_attempts(email, user, is_known)
+    with hashers.slot(is_known=is_known):
+        rate_limits.consume([success, first, *failures])
+        is_right = user.check_password(password) if user else hashers.verify(password, "")[0]
     if is_right:
-        throttling.forget(first)  # failures in a row
-        throttling.give_back(failures)
+        rate_limits.reset_and_refund(first, failures)  # the first counts failures in a row
     else:
-        throttling.give_back([success])
+        rate_limits.refund([success])
     return is_right
 
 
-def _tries(email: str, user: User | None, is_known: bool) -> list[Try]:
-    """What a login counts against: successes of the account, its failures in a row from this network, and then failures
-    of this network and of the account. At a network from which its user logged in before, others lock out nobody.
+def _login_attempts(email: str, user: User | None, is_known: bool) -> list[Attempt]:
+    """Returns the attempts that a login counts as: a success of the account, one of its failures in a row from this
+    network, a failure of this network and, in a network that the account isn't known from, a failure of the account.
 
-    How much is left of the account's limits is not told before they refuse: that one did not count would tell that the
-    user logged in here.
+    So other clients can't lock the user out in a known network. The client doesn't see what is left of the account's
+    limits, because a missing count would reveal that the user has logged in from this network.
     """
-    account, user_id = _account(email), user.pk if user else None
-    client = origin.network(origin.current.get().ip)
-    tries = [
-        Try("login-success", account, settings.RATE_LOGIN_SUCCESS, account, user_id, is_told=False),
-        Try("login", f"{account} {client}", settings.RATE_LOGIN, account, user_id),
-        Try("login-ip", client, settings.RATE_LOGIN_IP),
+    account, user_id = _account_key(email), user.pk if user else None
+    client = request_context.network(request_context.current.get().ip)
+    attempts = [
+        Attempt("login-success", account, settings.RATE_LOGIN_SUCCESS, account, user_id, is_exposed=False),
+        Attempt("login", f"{account} {client}", settings.RATE_LOGIN, account, user_id),
+        Attempt("login-ip", client, settings.RATE_LOGIN_IP),
     ]
-    return tries if is_known else [*tries, _try_of_strangers(account, user)]
+    return attempts if is_known else [*attempts, _attempt_from_unknown_network(account, user)]
 
 
-def _try_of_strangers(account: str, user: User | None) -> Try:
-    """A failure at a network that the account is not known from.
+def _attempt_from_unknown_network(account: str, user: User | None) -> Attempt:
+    """Returns the attempt that a failure in an unknown network counts as.
 
-    The first refusal of a window owes the owner an email with a reset link. Using a mailed link makes the network
-    known, so the owner always has a way in. An unknown address costs the same work, and its client is told the same.
+    The first rejection of a window sends the user a reset link. Using the link makes the network known, so the user can
+    always log in. An unknown address takes the same work, and its client gets the same response.
     """
 
     def offer_link() -> None:
-        with suppress(ValueError):  # what was tried is no email address
-            if throttling.may_mail(account, "login-blocked", is_wanted=user is not None):
+        with suppress(ValueError):  # the client sent text that is no email address
+            if rate_limits.count_email(account, "login-blocked", is_wanted=user is not None):
                 login_blocked.send(sender=User, email=user.email if user else account)
 
-    return Try(
+    return Attempt(
         "login-account",
         account,
         settings.RATE_LOGIN_ACCOUNT,
         account,
         user.pk if user else None,
-        is_told=False,
-        refusal=_LINK_WAS_MAILED,
-        when_full=offer_link,
+        is_exposed=False,
+        detail=_LINK_EMAILED,
+        on_first_rejection=offer_link,
     )
 
 
-def _account(email: str) -> str:
+def _account_key(email: str) -> str:
     try:
         return canonical_email(email)
     except ValueError:

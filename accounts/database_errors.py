@@ -1,7 +1,7 @@
-"""Tells what the database cannot do now, which may work in a moment, from a mistake of a program, which will not.
+"""Tells temporary database errors, which may be gone in a moment, from errors of the program.
 
-The first is answered with 503 `overloaded`: the server is away, silent, starting, full or read-only, or a lock was
-not to be had. The second stays a 500.
+A temporary error is answered with 503 `overloaded`: the server is down, silent, starting, full or read-only, or a lock
+was not available in time. An error of the program stays a 500.
 """
 
 import errno
@@ -18,8 +18,8 @@ from accounts.errors import Overloaded
 DETAIL = _("The service can't do this right now. Please try again in a moment.")
 RETRY_AFTER = timedelta(seconds=5)
 READ_ONLY = "25006"
-PROGRAM_LIMITS = "54"  # a statement that is too complex, a value too long for an index: that does not change
-# SQLite calls a table that does not exist an operational error, too: its codes tell (sqlite.org/rescode.html).
+PROGRAM_LIMITS = "54"  # such as a statement that is too complex, or a value too long for an index: never temporary
+# Django raises OperationalError for a missing table of SQLite, too. Its codes tell (sqlite.org/rescode.html).
 SQLITE_CODES = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -31,15 +31,15 @@ SQLITE_CODES = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
 }
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # of the files beside the database
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # of files outside the database
 
 log = logging.getLogger(__name__)
 
 
-def refusal(error: BaseException | None) -> Overloaded | None:
-    """What a request that met this error is answered; None where the error is no matter of the moment.
+def handle(error: BaseException | None) -> Overloaded | None:
+    """Logs a temporary error and returns the Overloaded error that answers the request; None for any other error.
 
-    Call it outside any transaction: it drops the connection where that is of no more use.
+    Call it outside any transaction: it closes a connection to a read-only server.
     """
     if not is_temporary(error):
         return None
@@ -49,7 +49,7 @@ def refusal(error: BaseException | None) -> Overloaded | None:
 
 
 def is_temporary(error: BaseException | None) -> bool:
-    """Whether the same may work in a moment."""
+    """Returns whether the same request may succeed in a moment."""
     if isinstance(error, OSError):
         return error.errno in DISK_ERRORS
     if not isinstance(error, Error):
@@ -61,15 +61,15 @@ def is_temporary(error: BaseException | None) -> bool:
 
 
 def sqlstate(error: BaseException) -> str:
-    """PostgreSQL's code of the error; empty where it came from elsewhere, such as from connecting."""
+    """Returns PostgreSQL's code of the error, or an empty text if PostgreSQL sent none, as when connecting fails."""
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 def drop_if_read_only(error: BaseException | None) -> None:
-    """Closes a connection to a server that only reads, so that the next request connects to what is in charge now.
+    """Closes a connection to a read-only server, so that the next request connects to the current primary.
 
-    Such a connection works, so that neither Django nor a pool would close it: after a failover it would stay for good.
+    Django and the pool keep a connection that works. Without this, it would stay open after a failover.
     """
     if isinstance(error, Error) and sqlstate(error) == READ_ONLY and connection.connection is not None:
-        connection.connection.close()  # itself: Django's close() would only give it back to its pool
+        connection.connection.close()  # psycopg's own close(): Django's would only return it to the pool
         connection.close()

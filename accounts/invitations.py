@@ -1,4 +1,4 @@
-"""Inviting somebody to choose a password, taking that back, and accepting."""
+"""Invites users to choose a password, revokes invitations and accepts them."""
 
 from typing import Any
 
@@ -10,11 +10,12 @@ from django.db.models.enums import TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import audit, authority, credentials, known_networks, throttling, tokens
+from accounts import audit, authorization, credentials, known_networks, one_time_tokens
 from accounts.errors import Conflict
+from accounts.limits import rate_limits
 from accounts.models import OneTimeToken, User
+from accounts.one_time_tokens import Purpose
 from accounts.signals import invitation_revoked, user_invited
-from accounts.tokens import Purpose
 
 
 class State(TextChoices):
@@ -25,22 +26,22 @@ class State(TextChoices):
     REVOKED = "revoked", _("revoked")
 
 
-OPEN = (State.SENT, State.EXPIRED)
+OPEN_STATES = (State.SENT, State.EXPIRED)
 
 
 def invite(user: User, *, actor: User | None) -> None:
-    """Owes an invitation to a user who has no password yet; a newer one ends the older links.
+    """Sends an invitation to an active user who has no password. The links of earlier invitations stop working.
 
     Raises PermissionDenied, NotFound, Conflict.
     """
-    with authority.changing(user, actor) as current:
+    with authorization.locked_for_change(user, actor) as current:
         if current.has_usable_password() or not current.is_active:
             raise Conflict(_("Only an active user without a password can be invited."))
-        owe(current, actor=actor)
+        send(current, actor=actor)
 
 
-def owe(user: User, *, actor: User | None) -> None:
-    """Owes the mail to somebody who may be invited. Call it within the transaction that made sure of it."""
+def send(user: User, *, actor: User | None) -> None:
+    """Marks the user as invited and sends the email. Call it in the transaction that checked that this is allowed."""
     user.invited_at, user.invitation_ended_at = timezone.now(), None
     user.save(update_fields=["invited_at", "invitation_ended_at"])
     audit.record("user:invited", user, actor=actor)
@@ -48,30 +49,30 @@ def owe(user: User, *, actor: User | None) -> None:
 
 
 def revoke(user: User, *, actor: User | None) -> None:
-    """Takes an invitation back that was not accepted: its links are dead, and a forgotten password brings no other.
+    """Revokes an invitation that was not accepted. Its links stop working, and the user can't request a reset link.
 
     Raises PermissionDenied, NotFound, Conflict.
     """
-    with authority.changing(user, actor) as current:
-        if state(current) not in OPEN:
+    with authorization.locked_for_change(user, actor) as current:
+        if state_of(current) not in OPEN_STATES:
             raise Conflict(_("There is no open invitation."))
-        tokens.end_all(current)
+        one_time_tokens.end_all_and_invitation(current)
         audit.record("user:invitation_revoked", current, actor=actor)
         invitation_revoked.send(sender=User, user=current)
 
 
 def accept(secret: str, password: str, *, full_name: str | None = None) -> User:
-    """Sets the first password of whom the secret was mailed to, which also proves the address.
+    """Sets the first password of the user that the token was emailed to, and confirms the address.
 
     Raises InvalidToken, InvalidInput, Throttled, Overloaded.
     """
-    with throttling.token_try():
-        token = tokens.find(secret, Purpose.INVITATION)
+    with rate_limits.token_attempt():
+        token = one_time_tokens.find(secret, Purpose.INVITATION)
         user = token.user
         user.full_name = full_name or user.full_name
-        encoded = credentials.new_hash(password, user, field="password")
+        encoded = credentials.hash_new_password(password, user, field="password")
         with transaction.atomic():
-            tokens.consume(token)
+            one_time_tokens.consume(token)
             user.email_verified = True
             user.save(update_fields=["full_name", "email_verified"] if full_name else ["email_verified"])
             audit.record("user:invitation_accepted", user, actor=user)
@@ -80,41 +81,41 @@ def accept(secret: str, password: str, *, full_name: str | None = None) -> User:
     return user
 
 
-def state(user: User) -> State:
-    """How the invitation of one user stands."""
-    stored: Any = with_states(User.objects.filter(pk=user.pk)).first()
-    return State(stored.invitation) if stored else State.NONE
+def state_of(user: User) -> State:
+    """Returns the state of the user's invitation."""
+    stored: Any = annotate_state(User.objects.filter(pk=user.pk)).first()
+    return State(stored.invitation_state) if stored else State.NONE
 
 
-def with_states(users: QuerySet[User]) -> QuerySet[User]:
-    """The users, each with how their invitation stands as `invitation`."""
-    stands = [When(condition, then=Value(state.value)) for state, condition in _conditions().items()]
-    return users.annotate(invitation=Case(*stands, output_field=CharField()))
+def annotate_state(users: QuerySet[User]) -> QuerySet[User]:
+    """Adds the state of each user's invitation as `invitation_state`."""
+    cases = [When(condition, then=Value(state.value)) for state, condition in _conditions().items()]
+    return users.annotate(invitation_state=Case(*cases, output_field=CharField()))
 
 
-def in_state(users: QuerySet[User], state: State) -> QuerySet[User]:
-    """Those whose invitation stands so; what was never invited is left out by an index."""
+def filter_by_state(users: QuerySet[User], state: State) -> QuerySet[User]:
+    """Returns the users whose invitation has this state."""
     return users.filter(_conditions()[state])
 
 
-def open_ones(users: QuerySet[User]) -> QuerySet[User]:
-    """Those whose invitation is OPEN.
+def filter_open(users: QuerySet[User]) -> QuerySet[User]:
+    """Returns the users whose invitation is in one of OPEN_STATES.
 
-    Asked within a subquery, the index of who was ever invited answers it, in whatever order the users are listed.
+    Its subquery reads the index of invited users, in any order of the list.
     """
     invited = User.objects.filter(invited_at__isnull=False, invitation_ended_at=None)
     return users.filter(pk__in=invited.filter(password__startswith=UNUSABLE_PASSWORD_PREFIX).values("pk"))
 
 
 def _conditions() -> dict[State, Q]:
-    """Each state in SQL; exactly one holds for a user.
+    """Returns the SQL condition of each state. Exactly one is true for each user.
 
-    Whoever has a password accepted, by the link or by a forgotten password. A link counts from when its mail was
-    made, so a late one may outlive the time that the invitation itself is given. One from before the role gained
-    permissions has expired.
+    An invited user with a password has accepted, with the link or with a reset link. The lifetime of a link starts when
+    its email is composed, so the link of a delayed email may outlive the invitation itself. An invitation expires when
+    the user's role gains permissions.
     """
     now = timezone.now()
-    links = OneTimeToken.objects.living().filter(user=OuterRef("pk"), purpose=Purpose.INVITATION, used_at=None)
+    links = OneTimeToken.objects.not_ended().filter(user=OuterRef("pk"), purpose=Purpose.INVITATION, used_at=None)
     has_gained = Q(role__permissions_gained_at__isnull=False, role__permissions_gained_at__gte=F("invited_at"))
     is_fresh = (Q(invited_at__gt=now - settings.INVITATION_LIFETIME) & ~has_gained) | Q(Exists(links))
     is_invited, is_ended = Q(invited_at__isnull=False), Q(invitation_ended_at__isnull=False)

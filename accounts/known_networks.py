@@ -1,32 +1,39 @@
-"""Networks that an account is known from: those of its logins, and those where a link from its mailbox was used.
+"""The networks that an account is known from: those of its logins, and those where an emailed link was used.
 
-A stranger's failed logins do not lock the user out there. Only a right password or a mailed secret makes a network
-known.
+Failed logins of other clients never lock the user out in a known network. Only a right password or an emailed one-time
+token makes a network known.
 """
 
 from uuid import UUID
 
-from accounts import origin, sessions, throttling
+from django.db import transaction
+
+from accounts import request_context, sessions
+from accounts.limits import rate_limits
+from accounts.limits.rate_limits import Attempt
+from accounts.limits.rates import Rate
 from accounts.models import User
-from accounts.throttling import Once, Try
 
 
 def is_known(user_id: UUID) -> bool:
-    """Whether the user logged in from the network of this request, or used a mailed link there, within 30 days."""
-    ip = origin.current.get().ip
-    return sessions.has_got_in_from(user_id, ip) or throttling.was_counted(_use_of_link(user_id))
+    """Returns whether the user logged in from the client's network, or used an emailed link there, within 30 days."""
+    ip = request_context.current.get().ip
+    return sessions.has_recent_login_from(user_id, ip) or rate_limits.was_counted(_use_of_link(user_id))
 
 
 def remember(user: User) -> None:
-    """Makes the network of this request known for 30 days from now. Call it when a link from the mailbox was used."""
-    if origin.current.get().ip is not None:
+    """Makes the client's network known for 30 days. Call it when the user has used an emailed link."""
+    if request_context.current.get().ip is not None:
         use = _use_of_link(user.pk)
-        throttling.forget(use)
-        throttling.take([use])
+        with transaction.atomic():  # otherwise another request could see the network unknown between the two
+            rate_limits.reset(use)
+            rate_limits.consume([use])
 
 
-def _use_of_link(user_id: UUID) -> Try:
-    """A counter that never refuses: its row alone says that the network is known. Its key is an HMAC, as for all
-    counters, so the table shows neither user nor network."""
-    network = origin.network(origin.current.get().ip)
-    return Try("mailed-link", f"{user_id} {network}", Once(sessions.TRUST_PERIOD, limit=1_000_000), is_told=False)
+def _use_of_link(user_id: UUID) -> Attempt:
+    """Returns an attempt that no limit rejects: the row of its counter says that the network is known.
+
+    The key of the row is an HMAC, as for all counters, so the table shows neither user nor network.
+    """
+    network = request_context.network(request_context.current.get().ip)
+    return Attempt("mailed-link", f"{user_id} {network}", Rate(1_000_000, sessions.TRUST_PERIOD), is_exposed=False)

@@ -1,51 +1,116 @@
-"""Logging in, staying in with the refresh token, and logging out."""
+"""Logs a user in and out, and exchanges their refresh token."""
 
-from datetime import timedelta
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import access_tokens, credentials, sessions
-from accounts.errors import InvalidCredentials
+from accounts import audit, credentials, sessions
+from accounts.errors import EmailNotVerified, EnrolmentRequired, InvalidCredentials, SecondFactorRequired
+from accounts.jwt import access_tokens
+from accounts.mfa import given, passkey_options, pending_logins, policy
+from accounts.mfa.pending_logins import Purpose
+from accounts.mfa.proofs import PASSWORD, Proof
 from accounts.models import Session, User
-from accounts.signals import session_opened
+from accounts.signals import second_factor_due, session_opened
 
 
 class SignIn(NamedTuple):
-    """An open session with the two tokens to use it."""
+    """A session with its access token and its refresh token."""
 
     session: Session
     access: str
     refresh: str
 
+    @property
+    def second_factor_due(self) -> datetime | None:
+        """Returns when the user must have a second factor. None if they have one or need none."""
+        return policy.due_at(self.session.user)
+
 
 def log_in(email: str, password: str) -> SignIn:
-    """Opens a session. Raises what credentials.check() raises."""
-    session, refresh = open_session(credentials.check(email, password))
+    """Checks the password and opens a session. Raises the errors of credentials.check_password() and of
+    require_no_second_factor()."""
+    user = credentials.check_password(email, password)
+    require_no_second_factor(user)
+    return sign_in(user, PASSWORD)
+
+
+def require_no_second_factor(user: User) -> None:
+    """Begins a pending login and raises SecondFactorRequired if the user, whose password was checked, has a second
+    factor. Raises EnrolmentRequired if they must add one first, and EmailNotVerified if they can't."""
+    if user.mfa_enabled:
+        raise SecondFactorRequired(members=_begin_second_factor(user))
+    if not policy.is_overdue(user):
+        return
+    if not user.email_verified:
+        raise EmailNotVerified
+    needs_mail = user.mfa_reset_at is not None
+    raise EnrolmentRequired(members=_begin(user, Purpose.ENROLMENT) | {"needs_mail": needs_mail})
+
+
+def sign_in(user: User, proof: Proof, *, lifetime: timedelta | None = None) -> SignIn:
+    """Opens a session and issues its tokens. Raises the errors of open_session()."""
+    session, refresh = open_session(user, proof, lifetime=lifetime)
     return SignIn(session, access_tokens.issue(session), refresh)
 
 
 @transaction.atomic
-def open_session(user: User, *, lifetime: timedelta | None = None) -> tuple[Session, str]:
-    """A session for somebody whose credentials were checked, and its refresh token.
+def open_session(user: User, proof: Proof, *, lifetime: timedelta | None = None) -> tuple[Session, str]:
+    """Opens a session for a user who has proven `proof`, and records the login. Returns it with its refresh token.
 
-    Raises InvalidCredentials when the password was replaced or the user suspended while it was being hashed.
+    All logins end here, whatever the way in. Raises InvalidCredentials if the user was suspended or got another
+    password while the password was hashed, or if the proof contains no second factor although they have one, or must
+    add one because an administrator reset theirs.
     """
     user.last_login_at = timezone.now()
-    if not credentials.unchanged(user).update(last_login_at=user.last_login_at):
+    values: dict[str, Any] = {"last_login_at": user.last_login_at}
+    begins_grace = policy.is_required(user) and not user.mfa_enabled and policy.grace_began_at(user) is None
+    if begins_grace:
+        values["mfa_required_since"] = user.mfa_required_since = user.last_login_at
+    fresh = credentials.fresh_queryset(user)
+    if not proof.has_second_factor:
+        fresh = fresh.filter(mfa_enabled=False, mfa_reset_at=None)
+    if not fresh.update(**values):
         raise InvalidCredentials
-    session, refresh = sessions.open_session(user, lifetime=lifetime)
+    session, refresh = sessions.create(user, proof, lifetime=lifetime)
+    if begins_grace:
+        _announce_grace(user)
     session_opened.send(sender=User, user=user, session=session)
     return session, refresh
 
 
 def refresh(token: str) -> SignIn:
-    """Exchanges a refresh token for its successor. Raises TokenNotValid."""
+    """Exchanges a refresh token for its successor. Raises TokenNotValid, and EnrolmentRequired."""
     session, successor = sessions.rotate(token)
     return SignIn(session, access_tokens.issue(session), successor)
 
 
 def log_out(token: str) -> None:
     """Ends the session of a refresh token. Raises TokenNotValid."""
-    sessions.close_with(token)
+    sessions.close_by_refresh_token(token)
+
+
+def _begin_second_factor(user: User) -> dict[str, Any]:
+    members, methods = _begin(user, Purpose.LOGIN), given.methods(user)
+    if "passkey" not in methods:
+        return {**members, "methods": methods}
+    digest = pending_logins.digest_of(members["mfa_token"])
+    return {**members, "methods": methods, "passkey": passkey_options.for_second_factor(user, digest)}
+
+
+@transaction.atomic
+def _begin(user: User, purpose: Purpose) -> dict[str, Any]:
+    """Begins a pending login. Returns the members of the error that tells the client so."""
+    token = pending_logins.begin(user, purpose)
+    audit.record("login:pending", user, actor=None)
+    return {"mfa_token": token, "expires_in": int(settings.MFA_LOGIN_LIFETIME.total_seconds())}
+
+
+def _announce_grace(user: User) -> None:
+    due = policy.due_at(user)
+    if due is not None:
+        audit.record("mfa:required", user, actor=None, until=due.isoformat())
+        second_factor_due.send(sender=User, user=user, due=due)

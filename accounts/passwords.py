@@ -1,36 +1,36 @@
-"""Forgetting a password and changing it."""
+"""Resets and changes passwords."""
 
 from django.conf import settings
 from django.db import transaction
 
-from accounts import audit, credentials, known_networks, throttling, tokens
-from accounts.addresses import canonical_email
+from accounts import audit, credentials, known_networks, one_time_tokens
+from accounts.email_addresses import canonical_email
+from accounts.limits import rate_limits
 from accounts.models import Session, User
+from accounts.one_time_tokens import Purpose
 from accounts.signals import password_reset_requested
-from accounts.tokens import Purpose
 
 
 def request_reset(email: str) -> None:
-    """Owes a reset link to whoever has this address, if anybody has. Raises Throttled."""
-    throttling.take([throttling.client_try("mail-ip", settings.RATE_MAIL_IP)])
-    readers = User.objects.filter(email_key=canonical_email(email), is_active=True)
+    """Sends a reset link if an active user has this address. Raises Throttled."""
+    rate_limits.consume([rate_limits.client_attempt("mail-ip", settings.RATE_MAIL_IP)])
+    known = User.objects.filter(email_key=canonical_email(email), is_active=True)
     with transaction.atomic():
-        if throttling.may_mail(email, "reset", is_wanted=readers.exists()):
+        if rate_limits.count_email(email, "reset", is_wanted=known.exists()):
             password_reset_requested.send(sender=User, email=email)
 
 
 def reset(secret: str, new_password: str) -> User:
-    """Sets the password of whom the secret was mailed to, which also proves the address.
+    """Sets the password of the user that the token was emailed to, confirms the address and ends all sessions.
 
-    Every session ends. A refused password does not use the secret up. Raises InvalidToken, InvalidInput, Throttled,
-    Overloaded.
+    A rejected password does not use up the token. Raises InvalidToken, InvalidInput, Throttled, Overloaded.
     """
-    with throttling.token_try():
-        token = tokens.find(secret, Purpose.PASSWORD_RESET)
+    with rate_limits.token_attempt():
+        token = one_time_tokens.find(secret, Purpose.PASSWORD_RESET)
         user = token.user
-        encoded = credentials.new_hash(new_password, user, field="new_password")
+        encoded = credentials.hash_new_password(new_password, user, field="new_password")
         with transaction.atomic():
-            tokens.consume(token)
+            one_time_tokens.consume(token)
             _confirm_address(user)
             known_networks.remember(user)
             audit.record("password:reset", user, actor=user)
@@ -39,15 +39,17 @@ def reset(secret: str, new_password: str) -> User:
 
 
 def change(user: User, current_password: str, new_password: str, *, keep: Session | None) -> None:
-    """Sets another password; every session ends but the one to keep.
+    """Replaces the password and ends all sessions except `keep`.
 
     Raises InvalidInput, Throttled, Overloaded.
     """
-    with throttling.counted([throttling.user_try(user, "write-security", settings.RATE_WRITE)]):
-        credentials.confirm(user, current_password)
-    encoded = credentials.new_hash(new_password, user, field="new_password", actor=user)
+    with rate_limits.consumed_unless_overloaded(
+        [rate_limits.user_attempt(user, "write-security", settings.RATE_WRITE)]
+    ):
+        credentials.confirm_password(user, current_password)
+    encoded = credentials.hash_new_password(new_password, user, field="new_password", actor=user)
     with transaction.atomic():
-        credentials.hold(user)
+        credentials.lock_user(user)
         audit.record("password:changed", user, actor=user)
         credentials.replace_password(user, encoded, actor=user, keep=keep)
 

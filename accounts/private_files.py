@@ -1,7 +1,7 @@
-"""Keeps the files in DATA_DIR readable by their owner alone, whatever the mode of the folder.
+"""Makes the files in DATA_DIR readable by their owner only, even if other users may enter the folder.
 
-The settings set the umask, so that no process creates a file that others can read. This module repairs what older
-versions left readable, and finds what is readable still.
+The settings set the umask, so that no process creates a file that others can read. This module corrects the mode of
+files that older versions created, and finds files that others can still read.
 """
 
 import logging
@@ -14,16 +14,24 @@ from pathlib import Path
 from django.conf import settings
 
 GROUP_OR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-OURS = ("secret_key", "keys", "mail", "templates", "hashing", "relay.sock")  # what the product keeps in DATA_DIR
-BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal", ".lock")  # SQLite's own files, and that of the preparation
+OURS = (
+    "secret_key",
+    "keys",
+    "encryption_keys",
+    "mail",
+    "templates",
+    "hashing",
+    "relay.sock",
+)  # the product's own files in DATA_DIR
+BESIDE_A_DATABASE = ("", "-wal", "-shm", "-journal", ".lock")  # SQLite's own files, and that of bootstrap_lock
 
 log = logging.getLogger(__name__)
 
 
 def repair() -> None:
-    """Takes the rights of group and others from the product's files and from those of an SQLite database.
+    """Removes the permissions of group and others from the product's files and from those of an SQLite database.
 
-    Leaves alone what the product did not put into DATA_DIR, and files of another owner: `check --deploy` names both.
+    Skips files in DATA_DIR that aren't the product's, and files of another owner. `check --deploy` names both.
     """
     for path, status in _below([settings.DATA_DIR / name for name in OURS] + _database_files()):
         if status.st_mode & GROUP_OR_OTHERS and status.st_uid == os.geteuid():
@@ -31,12 +39,12 @@ def repair() -> None:
                 path.chmod(stat.S_IMODE(status.st_mode) & ~GROUP_OR_OTHERS)
             except FileNotFoundError:
                 continue
-            except OSError as fault:  # such as a folder of templates that is mounted read-only
-                log.warning("%s can be read by others, and its mode cannot be changed: %s", path, fault.strerror)
+            except OSError as error:  # such as a folder of templates that is mounted read-only
+                log.warning("Other users can read %s, and its mode can't be changed: %s", path, error.strerror)
 
 
-def readable() -> list[Path]:
-    """Everything in DATA_DIR, and of the database, to which group or others have any right."""
+def readable_by_others() -> list[Path]:
+    """Returns the files in DATA_DIR and of the database on which group or others have any permission."""
     found = _below([*settings.DATA_DIR.iterdir(), *_database_files()])
     return sorted({path for path, status in found if status.st_mode & GROUP_OR_OTHERS})
 
@@ -44,17 +52,17 @@ def readable() -> list[Path]:
 def _database_files() -> list[Path]:
     if not settings.IS_SQLITE:
         return []
-    file = Path(settings.DATABASE["NAME"])
+    file = Path(settings.DATABASE_FILE)
     return [file.with_name(file.name + suffix) for suffix in BESIDE_A_DATABASE]
 
 
 def _below(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
-    """These paths and all that is in them. A link is not followed, as it may lead anywhere.
+    """Yields these paths and everything in them. Doesn't follow links, because they may lead anywhere.
 
-    What is in a folder that this user may not read, such as `lost+found`, is left out.
+    Skips folders that this user may not read, such as `lost+found`.
     """
     for path in paths:
-        with suppress(FileNotFoundError, PermissionError):  # others may delete it meanwhile
+        with suppress(FileNotFoundError, PermissionError):  # another process may delete it meanwhile
             status = path.lstat()
             if not stat.S_ISLNK(status.st_mode):
                 yield path, status

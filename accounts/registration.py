@@ -1,52 +1,61 @@
-"""Registering, and confirming that an address is one's own."""
+"""Registers users."""
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 
-from accounts import audit, credentials, known_networks, roles, sessions, throttling, tokens
-from accounts.addresses import canonical_email
-from accounts.errors import AddressTaken, InvalidToken, RegistrationClosed
-from accounts.models import Role, Session, User
+from accounts import audit, credentials, one_time_tokens, permissions
+from accounts.email_addresses import canonical_email
+from accounts.errors import AddressTaken, RegistrationClosed
+from accounts.limits import rate_limits
+from accounts.models import Role, User
 from accounts.signals import (
     email_verification_requested,
-    email_verified,
     registration_repeated,
     registration_withdrawn,
     user_registered,
 )
-from accounts.tokens import Purpose
 
 
-def register(email: str, password: str, *, full_name: str = "", locale: str = "") -> User | None:
-    """A new user of the default role; None when nobody may learn whether the address was known.
+class ConfirmationPending:
+    """The result of a registration whose address has to be confirmed before the first login.
+
+    The result is the same for a new and a known address, so the client can't tell them apart.
+    """
+
+
+def register(email: str, password: str, *, full_name: str = "", locale: str = "") -> User | ConfirmationPending:
+    """Creates a user of the default role. Returns them, or ConfirmationPending with EMAIL_VERIFICATION=required.
 
     Raises RegistrationClosed, InvalidInput, AddressTaken, Throttled, Overloaded.
     """
     if not settings.REGISTRATION_OPEN:
         raise RegistrationClosed
     user = User(email=email, full_name=full_name, locale=locale, has_unproven_password=True)
-    tries = [throttling.client_try("register", settings.RATE_REGISTER)]
-    user.password = credentials.new_hash(password, user, field="password", tries=tries)
-    is_new = _create(user)
+    attempts = [rate_limits.client_attempt("register", settings.RATE_REGISTER)]
+    user.password = credentials.hash_new_password(password, user, field="password", attempts=attempts)
+    is_new = _create_or_repeat(user)
     if settings.EMAIL_VERIFICATION == "required":
-        return None
+        return ConfirmationPending()
     if not is_new:
         raise AddressTaken("email")
     return user
 
 
-def _create(user: User) -> bool:
-    """Whether the user was created; the database decides which of several at once is the first."""
+def _create_or_repeat(user: User) -> bool:
+    """Returns whether the user was created. A unique constraint decides which of two simultaneous requests is first.
+
+    With EMAIL_VERIFICATION=required, emails the owner of a known address instead.
+    """
     try:
         with transaction.atomic():
-            user.role = Role.objects.get(name=roles.USER)
+            user.role = Role.objects.get(name=permissions.USER)
             user.save(force_insert=True)
             audit.record("user:registered", user, actor=user)
             user_registered.send(sender=User, user=user)
             return True
-    except IntegrityError as fault:
-        if not User.is_address_taken(fault):
+    except IntegrityError as error:
+        if not User.is_email_conflict(error):
             raise
     if settings.EMAIL_VERIFICATION == "required":
         _repeat(user.email)
@@ -55,69 +64,33 @@ def _create(user: User) -> bool:
 
 @transaction.atomic
 def _repeat(email: str) -> None:
-    """An address is registered that an account has; its owner gets an email, and the client learns nothing.
+    """Emails the owner of an address that is registered again. The client learns nothing.
 
-    If the account came from a registration and nobody has confirmed its address, neither client has proved anything.
-    The account then keeps no password: the owner confirms the address, and sets one with a reset link. An account that
-    an administrator or an import made keeps its password, or a stranger could take it away.
+    If the account comes from a registration and its address is unconfirmed, neither client has proved that the address
+    is theirs. The account then loses its password; the owner confirms the address and sets one with a reset link. An
+    account that an administrator or an import created keeps its password. Otherwise any client could remove it.
     """
     unproven = User.objects.filter(email_key=canonical_email(email), has_unproven_password=True)
     known = unproven.select_for_update().first()
-    may_mail = throttling.may_mail(email, "registration")
+    may_send = rate_limits.count_email(email, "registration")
     if known is None:
-        if may_mail:
+        if may_send:
             registration_repeated.send(sender=User, email=email)
         return
     if known.has_usable_password():
         _withdraw(known)
-    if may_mail:
+    if may_send:
         email_verification_requested.send(sender=User, email=email)
 
 
 def _withdraw(user: User) -> None:
-    """Takes back what the first client chose: password, name, language and links.
+    """Removes the password, name and language that the first client chose, and ends the links.
 
-    Once is enough: no later registration brings a password back, so later ones leave the links alone.
+    Call it only while the account has a password. A later registration sets none, so the links that its owner received
+    since then go on working.
     """
     user.password, user.full_name, user.locale = make_password(None), "", ""
     user.save(update_fields=["password", "full_name", "locale"])
-    tokens.end_all(user)
+    one_time_tokens.end_all_and_invitation(user)
     audit.record("user:registration_repeated", user, actor=None)
     registration_withdrawn.send(sender=User, user=user)
-
-
-def request_verification(email: str) -> None:
-    """Owes a new confirmation link to whoever has this address, if anybody has. Raises Throttled."""
-    throttling.take([throttling.client_try("mail-ip", settings.RATE_MAIL_IP)])
-    unconfirmed = User.objects.filter(email_key=canonical_email(email), is_active=True, email_verified=False)
-    with transaction.atomic():
-        if throttling.may_mail(email, "verification", is_wanted=unconfirmed.exists()):
-            email_verification_requested.send(sender=User, email=email)
-
-
-def verify_email(secret: str, *, keep: Session | None = None) -> User:
-    """Confirms the address to which the secret was mailed; again, while the secret lives.
-
-    The first time ends every session of the user but `keep`, and every request to move to another address, as a
-    stranger may have begun them. Raises InvalidToken, Throttled.
-    """
-    with throttling.token_try(), transaction.atomic():
-        token = tokens.lock_also_used(secret, Purpose.VERIFY_EMAIL)
-        user = token.user
-        if token.used_at is None:
-            tokens.consume(token)
-            _confirm(user, keep)
-        elif not user.email_verified:
-            raise InvalidToken
-    return user
-
-
-def _confirm(user: User, keep: Session | None) -> None:
-    is_first, user.email_verified = not user.email_verified, True
-    user.save(update_fields=["email_verified"])
-    audit.record("email:verified", user, actor=user)
-    known_networks.remember(user)
-    if is_first:
-        tokens.end(user, Purpose.EMAIL_CHANGE)
-        sessions.revoke_all(user, actor=user, keep=keep)
-        email_verified.send(sender=User, user=user)

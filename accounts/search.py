@@ -1,11 +1,10 @@
 """Finds users by any part of their address or name, among a million as fast as among ten thousand.
 
 Each user's `search_text` is folded here, in one way for both databases. PostgreSQL finds a part of it by trigrams
-(pg_trgm), SQLite by its full text search (FTS5): a table of trigrams that triggers keep in step.
+(pg_trgm), SQLite by its full text search (FTS5): triggers keep a table of trigrams up to date.
 
-A part that few have is looked up there, and the few are put in order. One that many have is soon met by whoever goes
-through the users in the order of the list and looks at each. Which of the two is faster no database can tell, so the
-newest users are asked first.
+Rare terms: fetch the matches from the index and sort them. Common terms: scan in list order and stop when the page is
+full. Neither planner can tell which is which, so we sample the newest 2,000 users.
 """
 
 import logging
@@ -20,18 +19,18 @@ from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan
 
 TRIGRAM = 3
-LONGEST = 500  # no address with a name is as long
-#: Many have what so many of the newest users have: one in 200, with which either way takes 10 ms at a million users.
-NEWEST, MANY = 2000, 10
-#: Stands before the address and each word of the name; no part that is sought has it within, as folded() leaves none.
-BEGINNING = "\n\n"
+MAX_LENGTH = 500  # longer than any address with a name
+#: A term is common if 10 of the newest 2,000 users match, one in 200. Then either plan takes 10 ms at a million users.
+SAMPLE_SIZE, COMMON_THRESHOLD = 2000, 10
+#: Stands before the address and each word of the name. No term contains it, because folded() removes line ends.
+WORD_START = "\n\n"
 
 M = TypeVar("M", bound=Model)
 logger = logging.getLogger(__name__)
 
 
 def folded(text: str) -> str:
-    """The text without capitals and accents, and with single spaces: `garcia` for `GARCÍA`."""
+    """Returns the text in lower case, without accents and with single spaces: `garcia` for `GARCÍA`."""
     if not text.isascii():
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
         text = "".join(character for character in text if not unicodedata.combining(character))
@@ -39,46 +38,46 @@ def folded(text: str) -> str:
 
 
 def text_of(email: str, email_key: str, full_name: str) -> str:
-    """What a search looks at.
+    """Returns the text that a search reads.
 
-    The first two characters of the further words of the name stand once more at its end, so that the trigrams find
-    the beginnings of words, too.
+    It ends with the first two characters of each further word of the name, so that trigrams find the beginnings of
+    words, too.
     """
     name = folded(full_name)
     parts = [folded(email), email_key, name, *(word[: TRIGRAM - 1] for word in name.split()[1:])]
-    return "".join(BEGINNING + part for part in dict.fromkeys(parts) if part)
+    return "".join(WORD_START + part for part in dict.fromkeys(parts) if part)
 
 
 def containing(users: "QuerySet[M]", part: str) -> "QuerySet[M]":
-    """Those with this part in the address or the name.
+    """Filters users by a part of the address or the name.
 
-    One of under three characters has to begin the address or a word of the name.
+    A part of fewer than three characters must begin the address or a word of the name.
     """
-    sought = folded(part)
-    if not sought:
+    term = folded(part)
+    if not term:
         return users
-    sought = sought if len(sought) >= TRIGRAM else BEGINNING + sought
-    found = users.filter(GreaterThan(StrIndex("search_text", Value(sought)), 0))
-    return found if _have_many(sought) else found.filter(pk__in=_candidates(sought))
+    term = term if len(term) >= TRIGRAM else WORD_START + term
+    found = users.filter(GreaterThan(StrIndex("search_text", Value(term)), 0))
+    return found if _is_common(term) else found.filter(pk__in=_candidates(term))
 
 
-def ensure_index(database: BaseDatabaseWrapper) -> None:
-    """Makes the index where it is missing: after each migration, as one that makes a table of SQLite anew takes its
-    triggers away."""
-    (_ensure_extension if database.vendor == "postgresql" else _ensure_triggers)(database)
+def ensure_indexes(database: BaseDatabaseWrapper) -> None:
+    """Creates missing indexes or triggers. Runs after each migration, because Django recreates tables of SQLite without
+    their triggers."""
+    (_ensure_postgresql_indexes if database.vendor == "postgresql" else _ensure_sqlite_triggers)(database)
 
 
-def _have_many(sought: str) -> bool:
+def _is_common(term: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(_AMONG_NEWEST, [NEWEST, _like(sought)])
-        return bool(cursor.fetchone()[0] >= MANY)
+        cursor.execute(_AMONG_NEWEST, [SAMPLE_SIZE, _like(term), COMMON_THRESHOLD])
+        return bool(cursor.fetchone()[0] >= COMMON_THRESHOLD)
 
 
-def _candidates(sought: str) -> RawSQL:
-    """A query for the ids of all that may hold the text."""
+def _candidates(term: str) -> RawSQL:
+    """Returns a query for the ids of all users who may match the term."""
     if connection.vendor == "postgresql":
-        return RawSQL(_LIKE, [_like(sought)])  # noqa: S611 - statements of our own
-    return RawSQL(_MATCHING, [_trigrams(sought)])  # noqa: S611
+        return RawSQL(_LIKE, [_like(term)])  # noqa: S611 - constant statements
+    return RawSQL(_MATCHING, [_trigrams(term)])  # noqa: S611
 
 
 def _like(text: str) -> str:
@@ -87,15 +86,17 @@ def _like(text: str) -> str:
     return f"%{text}%"
 
 
+# With the second LIMIT, the sample of a common term ends after a few users.
 _AMONG_NEWEST = (
-    "SELECT count(*) FROM (SELECT search_text FROM accounts_user ORDER BY id DESC LIMIT %s) AS newest"
-    r" WHERE search_text LIKE %s ESCAPE '\'"
+    "SELECT count(*) FROM (SELECT 1 FROM"
+    " (SELECT search_text FROM accounts_user ORDER BY id DESC LIMIT %s) AS newest"
+    r" WHERE search_text LIKE %s ESCAPE '\' LIMIT %s) AS matches"
 )
 
 # SQLite ---------------------------------------------------------------------------------------------------------------
 
-# Without positions the table is small, and does not tell an address. A second one joins it to the users, as SQLite may
-# number the rows of accounts_user anew (VACUUM).
+# Without positions the table is small, and addresses can't be read from it. A second table joins it to the users,
+# because VACUUM may change the row numbers of accounts_user.
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS accounts_user_search (number INTEGER PRIMARY KEY, user_id CHAR(32) NOT NULL UNIQUE)",
     """CREATE VIRTUAL TABLE IF NOT EXISTS accounts_user_trigrams USING fts5(
@@ -130,11 +131,12 @@ _MATCHING = (
     "SELECT user_id FROM accounts_user_search WHERE number IN"
     " (SELECT rowid FROM accounts_user_trigrams WHERE accounts_user_trigrams MATCH %s)"
 )
-_MOST_TRIGRAMS = 100  # of a longer part: SQLite takes no term of any length, and who matches is looked at anyway
+# SQLite limits the length of a query. These trigrams suffice, because each match is compared with the whole term.
+_MAX_TRIGRAMS = 100
 
 
-def _ensure_triggers(database: BaseDatabaseWrapper) -> None:
-    """Where one is missing, users may have changed unseen: all of them are indexed anew."""
+def _ensure_sqlite_triggers(database: BaseDatabaseWrapper) -> None:
+    """Creates missing triggers. If there were any, users may have changed meanwhile, so all are indexed again."""
     with transaction.atomic(database.alias), database.cursor() as cursor:
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         missing = _TRIGGERS.keys() - {name for (name,) in cursor.fetchall()}
@@ -144,35 +146,36 @@ def _ensure_triggers(database: BaseDatabaseWrapper) -> None:
 
 
 def _trigrams(text: str) -> str:
-    """Each trigram as a string of FTS5; all of them have to be there."""
-    starts = range(min(len(text) - TRIGRAM + 1, _MOST_TRIGRAMS))
+    """Returns an FTS5 query that requires all trigrams of the text."""
+    starts = range(min(len(text) - TRIGRAM + 1, _MAX_TRIGRAMS))
     trigrams = dict.fromkeys(text[start : start + TRIGRAM].replace('"', '""') for start in starts)
     return " ".join(f'"{trigram}"' for trigram in trigrams)
 
 
 # PostgreSQL -----------------------------------------------------------------------------------------------------------
 
-# Who never logged in comes last, which is not PostgreSQL's own order.
+# Users who never logged in come last, which isn't PostgreSQL's default.
 _LAST_LOGIN = (
     "CREATE INDEX IF NOT EXISTS accounts_user_last_login ON accounts_user (last_login_at DESC NULLS LAST, id DESC)"
 )
 _EXTENSION = "CREATE EXTENSION IF NOT EXISTS pg_trgm"
 _SEARCH = "CREATE INDEX IF NOT EXISTS accounts_user_search ON accounts_user USING gin (search_text gin_trgm_ops)"
-# The array keeps the planner from joining the other way round on a bad guess of how many match.
+# Without the array, a wrong estimate of the matches could make the planner join in the other direction.
 _LIKE = "SELECT unnest(ARRAY(SELECT id FROM accounts_user WHERE search_text LIKE %s))"
 
 
-def _ensure_extension(database: BaseDatabaseWrapper) -> None:
-    """Where pg_trgm cannot be had, a search finds the same and takes longer; whoever migrates is told."""
+def _ensure_postgresql_indexes(database: BaseDatabaseWrapper) -> None:
+    """Creates the index of the last login, then the extension pg_trgm and its index. Without the extension, a search
+    finds the same users and takes longer; a warning tells the operator who migrates."""
     with database.cursor() as cursor:
         cursor.execute(_LAST_LOGIN)
         try:
             cursor.execute(_EXTENSION)
             cursor.execute(_SEARCH)
-        except DatabaseError as fault:
-            reason = str(fault).strip().splitlines()[0]
+        except DatabaseError as error:
+            reason = str(error).strip().splitlines()[0]
             logger.warning(
-                "Searches look at every user, as PostgreSQL's extension pg_trgm cannot be used: %s. Let a superuser run"
+                "Searches read every user: PostgreSQL's extension pg_trgm can't be used: %s. Let a superuser run"
                 " CREATE EXTENSION pg_trgm in this database, and migrate again.",
                 reason,
             )

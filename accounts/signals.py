@@ -1,68 +1,92 @@
-"""What this app tells the others; each signal is sent inside the transaction of what it tells about.
+"""The signals of this app. Each is sent inside the transaction of the change that it announces.
 
-A receiver that writes to the database therefore writes in that transaction: both stand, or neither.
+A receiver that writes to the database writes in the same transaction: either all of it is stored or nothing.
 """
 
 from django.dispatch import Signal
 
-#: A user exists who was not there before, with a password of their own. Arguments: user.
+#: A new user with their own password was created. Arguments: user.
 user_registered = Signal()
 
-#: Somebody registered an address that has an account already. Arguments: email.
+#: A client registered an address that has an account already. Arguments: email.
 registration_repeated = Signal()
 
-#: An address was registered again that nobody has confirmed: the account has no password any more, and its older links
-#: ended. Arguments: user.
+#: A client registered an unconfirmed address again: the account's password was removed, and its older links ended.
+#: Arguments: user.
 registration_withdrawn = Signal()
 
-#: An address was confirmed for the first time. Arguments: user.
+#: A user confirmed an address for the first time. Arguments: user.
 email_verified = Signal()
 
-#: Somebody wants a new confirmation link; nobody looked whether the address is known. Arguments: email.
+#: A client requested a new confirmation link. The address may be unknown. Arguments: email.
 email_verification_requested = Signal()
 
-#: Somebody forgot a password; nobody looked whether the address is known. Arguments: email.
+#: A client requested a password reset. The address may be unknown. Arguments: email.
 password_reset_requested = Signal()
 
-#: Logins from networks that an account is not known from are refused, as too many failed; nobody looked whether the
-#: address is known. Once in a window. Arguments: email.
+#: Too many logins failed, so logins from networks that the account is not known from are rejected. Sent once per window
+#: of the limit. The address may be unknown. Arguments: email.
 login_blocked = Signal()
 
-#: A password was set by its user, by a reset or by a change. Arguments: user.
+#: A user set a password, by a reset or by a change. Arguments: user.
 password_changed = Signal()
 
-#: A user wants another address; nobody looked whether it is known. Arguments: user, new_email.
+#: A user requested a change of address. The new one may belong to another user. Arguments: user, new_email.
 email_change_requested = Signal()
 
-#: A user has another address now. Arguments: user, old_email.
+#: A user's address changed. Arguments: user, old_email.
 email_changed = Signal()
 
-#: An account waits for its owner to choose a password. Arguments: user.
+#: A user was invited to choose a password. Arguments: user.
 user_invited = Signal()
 
-#: An account waits for nobody any more: its invitation was taken back. Arguments: user.
+#: A user's invitation was revoked. Arguments: user.
 invitation_revoked = Signal()
 
-#: Somebody signed in. Arguments: user, session.
+#: A user signed in. Arguments: user, session.
 session_opened = Signal()
+
+#: The first wrong second factor of a window, after the right password. Arguments: user.
+second_factor_failed = Signal()
+
+#: A user added a second factor. Arguments: user, factor (its name), is_first.
+factor_added = Signal()
+
+#: A user removed a second factor. Arguments: user, factor (its name).
+factor_removed = Signal()
+
+#: A user got new recovery codes, and not with a first factor. Arguments: user.
+recovery_codes_made = Signal()
+
+#: A user signed in with a recovery code. Arguments: user, left (the number of codes that still work).
+recovery_code_used = Signal()
+
+#: A user signed in for the first time since their role requires a second factor. Arguments: user, due (a time).
+second_factor_due = Signal()
+
+#: An administrator reset the second factors of a user. Arguments: user, must_enrol.
+second_factors_reset = Signal()
 
 #: A user may no longer sign in. Arguments: user.
 user_suspended = Signal()
 
-#: A user is locked out and being deleted. Sent outside of any transaction, and again after a crash: receivers delete
-#: what they hold in slices (accounts.pruning). Arguments: user.
+#: The deletion of a user began; the user can't sign in any more. Sent outside any transaction, and again after a crash.
+#: Receivers delete their rows in slices (accounts.pruning). Arguments: user.
 user_leaving = Signal()
 
-#: A user is about to be deleted; the row still stands, and little of what was theirs. Arguments: user.
+#: A user is about to be deleted. The row still exists, but most of the user's data is gone. Arguments: user.
 user_deleted = Signal()
 
-#: Somebody wants to see what is stored about them; each receiver returns a dict of a name and pages of records, which
-#: are read while they are sent (accounts.batches).
-#: Arguments: user.
-personal_data_wanted = Signal()
+#: A user exports their data. Each receiver returns a dict of a name and pages of records, which are read while they are
+#: sent (accounts.batches). Arguments: user.
+personal_data_requested = Signal()
 
-#: About a second has passed. The relay says so, outside of any transaction, to whoever has something to do in time.
+#: About a second has passed. The relay sends it, outside any transaction, for work that is due at a certain time.
 time_passed = Signal()
 
-#: A request begins to wait for a password hash, or to be refused one slowly, outside any transaction. No arguments.
+#: A request begins to wait for a password hash, or for the delayed error of an overload. Sent outside any transaction.
+#: No arguments.
 hash_awaited = Signal()
+
+#: A request that needs a password hash is rejected before any work, because its network gets no slot. No arguments.
+hash_refused = Signal()

@@ -1,4 +1,4 @@
-"""What one network can ask too much of: for each scenario, what one of its connections does until the time is over."""
+"""The floods that one network can send: for each scenario, the requests of one of its connections."""
 
 import http.client
 import json
@@ -12,10 +12,10 @@ from functools import cache
 from threading import Lock
 from typing import NamedTuple
 
-from bench.service import JSON, LOGIN, ask, credentials, log_in
+from bench.service import JSON, LOGIN, credentials, log_in, send_request
 
 FLOOD_IP = "192.0.2.1"
-FLOOD_LOOPBACK = "127.0.0.2"  # where the service sees the connections themselves, without a proxy in front
+FLOOD_LOOPBACK = "127.0.0.2"  # for the scenario without a proxy, in which the service sees the connections themselves
 HALF_A_REQUEST = (
     "POST /api/v1/auth/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     "Content-Length: 60\r\n\r\n{"
@@ -36,12 +36,12 @@ def wrong_logins(_number: int) -> Request:
 
 
 def own_accounts(number: int) -> Request:
-    """Nine accounts of its own, with their right passwords."""
+    """Logs in to nine accounts of its own, with their passwords."""
     return Request("POST", LOGIN, credentials(1 + number % 9))
 
 
 def one_ipv6_network(number: int) -> Request:
-    """Each connection from another /64 of one /48, without an account."""
+    """Uses another /64 of one /48 for each connection, without an account."""
     return wrong_logins(number)._replace(ip=f"2001:db8:1:{number * 0x111:x}::{secrets.randbelow(0xFFFF):x}")
 
 
@@ -50,7 +50,7 @@ def schema(_number: int) -> Request:
 
 
 def registrations(_number: int) -> Request:
-    """Passwords that take long to judge and are refused."""
+    """Registers with passwords that take long to check and are rejected."""
     email = f"{secrets.token_hex(6)}@example.com"
     return Request("POST", "/api/v1/auth/register/", json.dumps({"email": email, "password": "P@$$w0rd1!" * 7}))
 
@@ -60,7 +60,7 @@ def exports(_number: int) -> Request:
 
 
 class Scenario(NamedTuple):
-    """`proxies` is what TRUSTED_PROXIES says: with one, the clients' networks are those that they claim."""
+    """`proxies` is the value of TRUSTED_PROXIES. With 1, the service takes the IP address from X-Forwarded-For."""
 
     connections: int
     request: Callable[[int], Request] | None
@@ -77,11 +77,11 @@ SCENARIOS = {
     "half-bodies": Scenario(300, None, proxies=0),
 }
 _one_at_a_time = Lock()
-EXPORTER = 900  # the user of whom there is most to export
+EXPORTER = 900  # the user with the largest export
 
 
 def connection(name: str, port: int, number: int, end: float) -> Counter[int]:
-    """The statuses that one of the flood's connections gets until the end, by time.monotonic()."""
+    """Sends the requests of one connection until `end`, by time.monotonic(). Counts the statuses of the responses."""
     scenario = SCENARIOS[name]
     if scenario.request is None:
         return _half_bodies(port, end)
@@ -92,20 +92,20 @@ def connection(name: str, port: int, number: int, end: float) -> Counter[int]:
     while time.monotonic() < end:
         one = scenario.request(number)
         headers = (JSON if one.body else {}) | bearer | {"X-Forwarded-For": one.ip}
-        statuses[ask(client, one.method, one.path, one.body, headers).status] += 1
+        statuses[send_request(client, one.method, one.path, one.body, headers).status] += 1
     return statuses
 
 
 @cache
 def _token(port: int) -> str:
-    """One login for each connection would be more than the limit allows."""
+    """Returns one access token for all connections, because a login for each would exceed the limit."""
     return log_in(port, EXPORTER, {"X-Forwarded-For": FLOOD_IP})
 
 
 def _half_bodies(port: int, end: float) -> Counter[int]:
-    """Opens a connection, sends half a request and waits until it is hung up, again and again.
+    """Repeatedly opens a connection, sends half a request and waits until the service closes it.
 
-    Counts 1 for a connection that was answered or hung up, and 0 for one that was not taken.
+    Counts 1 for a connection that was answered or closed, and 0 for one that was not accepted.
     """
     ended: Counter[int] = Counter()
     while time.monotonic() < end:

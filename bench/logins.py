@@ -1,11 +1,11 @@
-"""Logs in with all its might, and measures how much of the processor's time becomes logins.
+"""Logs in as fast as possible, and measures which share of the processor time becomes logins.
 
     .venv/bin/python -m bench.logins [--seconds 15] [--clients 64] [--database postgres://postgres@127.0.0.1/postgres]
 
-Starts `manage.py serve` without limits, on a folder (and, with --database, a database) of its own. So many clients log
-in without a pause while one reads users/me/. The logins are compared with bare bcrypt on the same cores; the report
-tells what other programs took of the machine, as hashes have the lowest priority. bench/flood.py measures one network
-against the others.
+Starts `manage.py serve` without limits, on a folder (and, with --database, a database) of its own. The clients log in
+without a pause while another one reads users/me/. The report compares the logins with bare bcrypt on the same cores.
+It names the processor time of other programs, because hashes have the lowest priority. bench/flood.py measures one
+network against the others.
 """
 
 import argparse
@@ -25,28 +25,28 @@ from bench.service import (
     LOGIN,
     PASSWORD,
     ROUNDS,
-    Answer,
-    ask,
+    Response,
     credentials,
     database,
     log_in,
     percentiles,
     processor_ticks,
-    served,
+    running_service,
+    send_request,
 )
 
 PROCESSES = 2
-PAUSE_SECONDS = 0.02  # between two looks at users/me/
+PAUSE_SECONDS = 0.02  # between two requests for users/me/
 
 
 def main() -> None:
     options = _options()
     cores = os.cpu_count() or 1
-    bare = _bare_bcrypt(cores, seconds=5)
+    bare = bare_bcrypt(cores, seconds=5)
     with (
         database(options.database) as url,
         tempfile.TemporaryDirectory() as folder,
-        served(folder, url, RATE_LIMITS="off") as port,
+        running_service(folder, url, RATE_LIMITS="off") as port,
     ):
         quiet = _percentiles(_look(port, log_in(port, 0), seconds=3))
         with _machine() as taken:
@@ -57,7 +57,7 @@ def main() -> None:
 
 @contextmanager
 def _machine() -> Iterator[dict[str, float]]:
-    """Which share of the cores the service, the clients and other programs took within the block."""
+    """Measures which share of the cores the service, the clients and other programs use within the block."""
     taken: dict[str, float] = {}
     before = processor_ticks()
     yield taken
@@ -66,7 +66,7 @@ def _machine() -> Iterator[dict[str, float]]:
     taken |= {name: spent[name] / spent["all"] for name in ("service", "clients", "others")}
 
 
-def _flood(port: int, clients: int, seconds: float) -> tuple[list[Answer], list[Answer]]:
+def _flood(port: int, clients: int, seconds: float) -> tuple[list[Response], list[Response]]:
     token = log_in(port, 0)
     with multiprocessing.Pool(PROCESSES) as pool:
         shares = [(port, range(number, clients, PROCESSES), seconds) for number in range(PROCESSES)]
@@ -76,38 +76,38 @@ def _flood(port: int, clients: int, seconds: float) -> tuple[list[Answer], list[
         return [answer for answers in flooding.get() for answer in answers], looks
 
 
-def _clients(port: int, numbers: range, seconds: float) -> list[Answer]:
-    """What a process's share of the clients was answered."""
+def _clients(port: int, numbers: range, seconds: float) -> list[Response]:
+    """Runs one process's share of the clients, and returns their responses."""
     with ThreadPoolExecutor(len(numbers)) as pool:
         return [answer for some in pool.map(lambda number: _client(port, number, seconds), numbers) for answer in some]
 
 
-def _client(port: int, number: int, seconds: float) -> list[Answer]:
+def _client(port: int, number: int, seconds: float) -> list[Response]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     body = credentials(number)
     end, answers = time.monotonic() + seconds, []
     while time.monotonic() < end:
-        answers.append(ask(connection, "POST", LOGIN, body, JSON))
+        answers.append(send_request(connection, "POST", LOGIN, body, JSON))
     return [answer for answer in answers if answer.at < end]
 
 
-def _look(port: int, token: str, seconds: float) -> list[Answer]:
+def _look(port: int, token: str, seconds: float) -> list[Response]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     end, answers = time.monotonic() + seconds, []
     while time.monotonic() < end:
-        answers.append(ask(connection, "GET", "/api/v1/users/me/", None, {"Authorization": f"Bearer {token}"}))
+        answers.append(send_request(connection, "GET", "/api/v1/users/me/", None, {"Authorization": f"Bearer {token}"}))
         time.sleep(PAUSE_SECONDS)
     return answers
 
 
-def _bare_bcrypt(threads: int, seconds: float) -> float:
-    """How many hashes a second the cores make when nothing else runs."""
+def bare_bcrypt(threads: int, seconds: float, rounds: int = ROUNDS) -> float:
+    """Returns how many hashes per second the cores compute when nothing else runs."""
     end = time.monotonic() + seconds
 
     def hash_on(_number: int) -> tuple[int, float]:
         started, done = time.monotonic(), 0
         while time.monotonic() < end:
-            bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(ROUNDS))
+            bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(rounds))
             done += 1
         return done, time.monotonic() - started
 
@@ -115,12 +115,14 @@ def _bare_bcrypt(threads: int, seconds: float) -> float:
         return sum(done / took for done, took in pool.map(hash_on, range(threads)))
 
 
-def _percentiles(answers: list[Answer]) -> str:
+def _percentiles(answers: list[Response]) -> str:
     median, late, most = percentiles(answers)
     return f"p50 {median:.1f}  p99 {late:.1f}  most {most:.1f} ms"
 
 
-def _report(bare: float, quiet: str, logins: list[Answer], looks: list[Answer], options: argparse.Namespace) -> None:
+def _report(
+    bare: float, quiet: str, logins: list[Response], looks: list[Response], options: argparse.Namespace
+) -> None:
     by_status = {status: [one for one in logins if one.status == status] for status in {one.status for one in logins}}
     rate = len(by_status.get(200, [])) / options.seconds
     print(f"{options.clients} clients, {options.seconds} s, {'PostgreSQL' if options.database else 'SQLite'}")

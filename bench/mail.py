@@ -1,6 +1,6 @@
-"""How fast mails go out, how long they wait behind others, and what a broker's faults cost whoever signs up.
+"""Measures how fast emails go out, how long they wait behind others, and what a failing broker costs a sign-up.
 
-    .venv/bin/python -m bench.mail [--mails 3000] [--backlog 50000]
+    .venv/bin/python -m bench.mail [--mails 3000] [--backlog 50000] [--parts rates,waits]
 
 Starts the product's processes on a folder of their own, a RabbitMQ of its own (Debian's rabbitmq-server) and a mail
 server that takes whatever comes.
@@ -37,7 +37,7 @@ _numbers = count(1)
 
 
 class Sink:
-    """The mail server, and what has arrived there."""
+    """The mail server, and the emails that have arrived."""
 
     def __init__(self, folder: Path, delay_seconds: float = 0.0) -> None:
         self._arrivals = folder / f"arrivals-{next(_numbers)}.txt"
@@ -51,7 +51,7 @@ class Sink:
         return f"smtp://127.0.0.1:{self.port}"
 
     def arrived(self) -> dict[str, float]:
-        """The first arrival of each mail, in seconds of the clock."""
+        """Returns the first arrival of each email, in seconds since the epoch."""
         lines = [line.split() for line in self._arrivals.read_text().splitlines() if line.count(" ") == 1]
         return {name: float(at) for name, at in reversed(lines)}
 
@@ -59,7 +59,7 @@ class Sink:
         return Counter(line.split()[0] for line in self._arrivals.read_text().splitlines())
 
     def wait_for(self, mails: int) -> None:
-        """Looks rarely: whoever is measured has the same cores."""
+        """Polls rarely, as the measured processes share the cores."""
         deadline = time.monotonic() + 300
         while len(self.ids()) < mails:
             if time.monotonic() > deadline:
@@ -75,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mails", type=int, default=3000)
     parser.add_argument("--backlog", type=int, default=50_000)
+    parser.add_argument("--parts", default="rates,waits,backlog,faults")
     options = parser.parse_args()
     home = rabbitmq.programs()
     if home is None:
@@ -83,10 +84,14 @@ def main() -> None:
         folder = Path(name)
         (folder / "rabbitmq").mkdir()
         with rabbitmq.running(folder / "rabbitmq", home) as node:
-            _print_rates(folder, node, options.mails)
-            _print_waits(folder, node)
-            _print_backlog(folder, node, options.backlog)
-            _print_faults(folder, node)
+            parts: dict[str, Callable[[], None]] = {
+                "rates": lambda: _print_rates(folder, node, options.mails),
+                "waits": lambda: _print_waits(folder, node),
+                "backlog": lambda: _print_backlog(folder, node, options.backlog),
+                "faults": lambda: _print_faults(folder, node),
+            }
+            for part in options.parts.split(","):
+                parts[part]()
 
 
 def _print_rates(folder: Path, node: Node, mails: int) -> None:
@@ -155,7 +160,7 @@ def _print_faults(folder: Path, node: Node) -> None:
             with stage.signing_up(f"{len(title)}.example.com", 60, a_second=10) as answered:
                 pass
             mend()
-            time.sleep(20)  # until nobody leaves it alone any more
+            time.sleep(20)  # until the publishers use it again
             print(f"  {title:<40}{_spread([one.seconds for one in answered])}")
 
 
@@ -204,7 +209,7 @@ def _send_bare(sink: Sink, number: int) -> None:
 
 
 def _waits(stage: Stage, sink: Sink, kind: str) -> list[float]:
-    """Seconds between the row and the arrival of each mail of the kind that came."""
+    """Returns the seconds between the row and the arrival, for each email of the kind that arrived."""
     arrived = sink.arrived()
     with closing(sqlite3.connect(f"file:{stage.database}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT id, created_at FROM notifications_outboxmail WHERE kind = ?", [kind])

@@ -1,6 +1,6 @@
-"""A mail server that takes whatever comes as fast as it can, and writes down when: `python bench/mail_sink.py FILE`.
+"""An SMTP server that accepts every email as fast as it can, and writes the time: `python bench/mail_sink.py FILE`.
 
-It prints its port. Each mail becomes a line of the file: the id that the product gave it, and the time in seconds.
+It prints its port. Writes a line for each email: its id, and the time in seconds.
 """
 
 import asyncio

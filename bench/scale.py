@@ -1,11 +1,11 @@
-"""What lists, searches and look-ups cost among 10,000, 100,000 and 1,000,000 users, on SQLite and PostgreSQL.
+"""Measures lists, searches and look-ups among 10,000, 100,000 and 1,000,000 users, on SQLite and PostgreSQL.
 
     .venv/bin/python bench/scale.py [--users 10000,100000,1000000] [--databases sqlite,postgresql]
 
-Fills databases of its own with `manage.py seed`, which it removes again: SQLite in a temporary folder, PostgreSQL at
-127.0.0.1:5432 (user postgres). Each figure is the median of 20 answers, of as many different pages or people where that
-makes a difference, given by the whole product in this process (URLs, middleware, signing in, database, JSON or HTML),
-but for the login, which is its look-up of the user alone: hashing a password takes a quarter of a second anyway.
+Fills databases of its own with `manage.py seed`, and removes them afterwards: SQLite in a temporary folder, PostgreSQL
+at 127.0.0.1:5432 (user postgres). Each figure is the median of 20 responses, for different pages or users where that
+matters. The whole product in this process creates them (URLs, middleware, authentication, database, JSON or HTML). Of
+a login, only the look-up of the user is measured, because hashing a password takes a quarter of a second anyway.
 """
 
 import argparse
@@ -33,11 +33,11 @@ UNBOUNDED = "count"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--users", default="10000,100000,1000000", help="how many, the fewest first")
+    parser.add_argument("--users", default="10000,100000,1000000", help="how many, the smallest number first")
     parser.add_argument("--databases", default="sqlite,postgresql")
     given = parser.parse_args()
     for kind in given.databases.split(","):
-        columns = {int(number): _measured(kind, int(number)) for number in given.users.split(",")}
+        columns = {int(number): _measure_in_subprocess(kind, int(number)) for number in given.users.split(",")}
         _print(kind, columns)
 
 
@@ -52,8 +52,8 @@ def _print(kind: str, columns: dict[int, dict[str, float]]) -> None:
         print(f"| {name} | {cells} | {ratio:.2f} | {verdict} |", flush=True)
 
 
-def _measured(kind: str, number: int) -> dict[str, float]:
-    """In a process of its own, as Django knows one database from its start."""
+def _measure_in_subprocess(kind: str, number: int) -> dict[str, float]:
+    """Measures in a process of its own, because Django can't change its database once it has started."""
     with tempfile.TemporaryDirectory(prefix="usermanager-bench-") as folder, _database(kind, folder) as url:
         environment = {**os.environ, "DATA_DIR": folder, "DATABASE_URL": url, "ENV_FILE": os.devnull}
         environment |= {"LOG_LEVEL": "error", "RATE_LIMITS": "off"}
@@ -79,7 +79,7 @@ def _database(kind: str, folder: str) -> Iterator[str]:
 
 
 def _measure() -> None:
-    """Prints a line for each thing that is measured: its name, a tab, milliseconds."""
+    """Prints a line for each case: its name, a tab, milliseconds."""
     sys.path.insert(0, str(PROJECT))
     os.environ["DJANGO_SETTINGS_MODULE"] = "usermanager.settings"
     import django  # noqa: PLC0415 - reads the environment
@@ -87,19 +87,19 @@ def _measure() -> None:
     django.setup()
     from django.db import connection  # noqa: PLC0415
 
-    if connection.vendor == "postgresql":  # what the server does within minutes of such an import
+    if connection.vendor == "postgresql":  # the server does this by itself within minutes of such an import
         for statement in ("VACUUM ANALYZE", "CHECKPOINT"):
             connection.cursor().execute(statement)
-    for name, answers in _cases().items():
-        print(f"{name}\t{_median(answers):.4f}", flush=True)
+    for name, respond in _cases().items():
+        print(f"{name}\t{_median(respond):.4f}", flush=True)
 
 
-def _median(answers: Callable[[int], Any]) -> float:
-    answers(0)
+def _median(respond: Callable[[int], Any]) -> float:
+    respond(0)
     took = []
     for index in range(TIMES):
         begin = time.perf_counter()
-        answers(index)
+        respond(index)
         took.append(time.perf_counter() - begin)
     return statistics.median(took) * 1000
 
@@ -116,7 +116,7 @@ def _cases() -> dict[str, Callable[[int], Any]]:
         "email": _after("email", User.objects.order_by("-email_key"), "email_key"),
         "-last_login_at": _after("-last_login_at", never.order_by("id")),
     }
-    few = {"page_size": "10"}  # among 10,000 users there are no more of what 1 in 1,000 has
+    few = {"page_size": "10"}  # one user in 1,000 matches, which is 10 among 10,000
     return {
         "first page": lambda _index: listed(),
         "deepest page": lambda _index: listed(**deepest["-created_at"]),
@@ -136,13 +136,13 @@ def _cases() -> dict[str, Callable[[int], Any]]:
         "count": lambda _index: listed(count="true"),
         "admin list": lambda _index: panel(),
         "admin list, searched": lambda index: panel(q=places[index].email.partition("@")[0]),
-        "login look-up": lambda index: User.objects.with_address(places[index].email),
+        "login look-up": lambda index: User.objects.find_by_email(places[index].email),
     }
 
 
 def _after(ordering: str, backwards: Any, column: str = "") -> dict[str, str]:
-    """The query of the last page in this ordering."""
-    from accounts.api.pagination import PAGE_SIZE, Cursor  # noqa: PLC0415
+    """Returns the query of the last page in this ordering."""
+    from accounts.listing.pagination import PAGE_SIZE, Cursor  # noqa: PLC0415
 
     row = backwards[PAGE_SIZE]
     value = str(getattr(row, column)) if column else None
@@ -150,27 +150,31 @@ def _after(ordering: str, backwards: Any, column: str = "") -> dict[str, str]:
 
 
 def _clients() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """What an admin asks the API, and the panel, for a list of users with; each answer is to have some."""
+    """Returns functions that get a list of users from the API and from the panel, and require that it has some."""
     from django.test import Client  # noqa: PLC0415
 
-    from accounts import access_tokens, login, users  # noqa: PLC0415
+    from accounts import login, users  # noqa: PLC0415
+    from accounts.jwt import access_tokens  # noqa: PLC0415
+    from accounts.mfa import proofs  # noqa: PLC0415
     from accounts.models import User  # noqa: PLC0415
+    from usermanager import preloading  # noqa: PLC0415
 
     users.ensure_first_admin("root@example.com")
     root = User.objects.get(email="root@example.com")
-    headers = {"Authorization": f"Bearer {access_tokens.issue(login.open_session(root)[0])}"}
+    headers = {"Authorization": f"Bearer {access_tokens.issue(login.open_session(root, proofs.PASSWORD)[0])}"}
+    preloading.load_everything()  # the panel opens a session for force_login() once it is loaded
     browser = Client(SERVER_NAME="localhost")
     browser.force_login(root)
 
     def listed(**query: str) -> None:
-        answer = browser.get("/api/v1/users/", query, headers=headers)
-        assert answer.status_code == 200, answer.content
-        assert answer.json()["results"]
+        response = browser.get("/api/v1/users/", query, headers=headers)
+        assert response.status_code == 200, response.content
+        assert response.json()["results"]
 
     def panel(**query: str) -> None:
-        answer = browser.get("/admin/accounts/user/", query)
-        assert answer.status_code == 200, answer.content
-        assert b'class="quiet"' in answer.content
+        response = browser.get("/admin/accounts/user/", query)
+        assert response.status_code == 200, response.content
+        assert b'class="quiet"' in response.content
 
     return listed, panel
 

@@ -1,4 +1,4 @@
-"""A service with users, on a folder and a database of its own, and how the clients of a measurement ask it."""
+"""Starts a service with users, on a folder and a database of its own, and sends it the requests of a benchmark."""
 
 import http.client
 import json
@@ -20,12 +20,13 @@ import psycopg
 PROJECT = Path(__file__).resolve().parents[1]
 PASSWORD = "correct horse battery staple"  # noqa: S105
 ROUNDS = 12
+SERVE = [sys.executable, "manage.py", "serve"]
 JSON = {"Content-Type": "application/json"}
 LOGIN = "/api/v1/auth/login/"
 
 
-class Answer(NamedTuple):
-    """`status` is 0 when the connection broke."""
+class Response(NamedTuple):
+    """`status` is 0 if the connection broke."""
 
     status: int
     seconds: float
@@ -33,57 +34,62 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def served(folder: str, database_url: str, **environment: str) -> Iterator[int]:
-    """The port of `manage.py serve`, with user0@example.com and a thousand more, who have PASSWORD."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    variables = {
-        **os.environ,
-        **{"ENV_FILE": os.devnull, "DATA_DIR": folder, "PORT": str(port), "DATABASE_URL": database_url},
-        **{"LOG_LEVEL": "warning", "BCRYPT_ROUNDS": str(ROUNDS)},
-        **environment,
-    }
-    server = subprocess.Popen(
-        [sys.executable, "manage.py", "serve"], cwd=PROJECT, env=variables, stdout=subprocess.PIPE, text=True
-    )
+def running_service(folder: str, database_url: str, *, users: int = 1000, **environment: str) -> Iterator[int]:
+    """Yields the port of `manage.py serve`, with the users user0@example.com and so on, whose password is PASSWORD."""
+    port = free_port()
+    variables = variables_for(folder, PORT=str(port), DATABASE_URL=database_url, **environment)
+    server = subprocess.Popen(SERVE, cwd=PROJECT, env=variables, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout
         while "is ready" not in server.stdout.readline():
             if server.poll() is not None:
-                raise SystemExit("the service did not start")
+                raise SystemExit("The service did not start.")
         threading.Thread(target=server.stdout.read, daemon=True).start()
-        subprocess.run([sys.executable, "-c", USERS], cwd=PROJECT, env=variables, check=True)
+        subprocess.run([sys.executable, "-c", USERS, str(users)], cwd=PROJECT, env=variables, check=True)
         yield port
     finally:
         server.terminate()
         server.wait(60)
 
 
-# One hash for all: making them through the API would take longer than the measurement.
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def variables_for(folder: str, **environment: str) -> dict[str, str]:
+    """Returns the environment of a process of the product."""
+    own = {"ENV_FILE": os.devnull, "DATA_DIR": folder, "LOG_LEVEL": "warning", "BCRYPT_ROUNDS": str(ROUNDS)}
+    return {**os.environ, **own, **environment}
+
+
+# All users share one hash. Registering them through the API would take longer than the benchmark.
 USERS = f"""
-import os
+import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "usermanager.settings"
 import django
 django.setup()
-from accounts import audit, hashers
+from accounts import audit
+from accounts.hashing import hashers
 from accounts.models import Role, User
 from django.db import transaction
 encoded, role = hashers.make({PASSWORD!r}), Role.objects.get(name="user")
-emails = ["user%d@example.com" % number for number in range(1000)]
+emails = ["user%d@example.com" % number for number in range(int(sys.argv[1]))]
 User.objects.bulk_create(
     User(email=email, email_key=email, role=role, password=encoded, email_verified=True) for email in emails
 )
 exporter = User.objects.get(email="user900@example.com")
 with transaction.atomic():
-    for _number in range(3000):  # what an export of an old account holds
+    for _number in range(3000):  # as many as an old account has
         audit.record("user:changed", exporter, actor=exporter, fields=["full_name"])
 """
 
 
 @contextmanager
 def database(server: str) -> Iterator[str]:
-    """The URL of a database of our own there; nothing, which means SQLite, without a server."""
+    """Creates a database on the server and yields its URL. Without a server, yields "", which means SQLite."""
     if not server:
         yield ""
         return
@@ -96,38 +102,38 @@ def database(server: str) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def ask(
+def send_request(
     connection: http.client.HTTPConnection, method: str, path: str, body: str | None, headers: dict[str, str]
-) -> Answer:
+) -> Response:
     started = time.perf_counter()
     try:
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         response.read()
-    except (http.client.HTTPException, OSError):  # one that idled too long, or was refused
+    except (http.client.HTTPException, OSError):  # the connection was idle for too long, or was rejected
         connection.close()
-        return Answer(0, time.perf_counter() - started, time.monotonic())
-    return Answer(response.status, time.perf_counter() - started, time.monotonic())
+        return Response(0, time.perf_counter() - started, time.monotonic())
+    return Response(response.status, time.perf_counter() - started, time.monotonic())
 
 
 def log_in(port: int, number: int, headers: dict[str, str] | None = None) -> str:
-    """The access token of a user. Ends the measurement when the login is refused."""
+    """Returns the access token of a user. Ends the benchmark if the login fails."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", LOGIN, credentials(number), JSON | (headers or {}))
     response = connection.getresponse()
-    answer: dict[str, Any] = json.loads(response.read())
+    body: dict[str, Any] = json.loads(response.read())
     if response.status >= 400:
-        raise SystemExit(f"a login answered {response.status}: {answer}")
-    return str(answer["access"])
+        raise SystemExit(f"A login returned {response.status}: {body}")
+    return str(body["access"])
 
 
 def credentials(number: int, password: str = PASSWORD) -> str:
     return json.dumps({"email": f"user{number}@example.com", "password": password})
 
 
-def percentiles(answers: Sequence[Answer]) -> tuple[float, float, float]:
-    """The median, the 99th percentile and the longest, in milliseconds."""
-    times = sorted(answer.seconds * 1000 for answer in answers)
+def percentiles(responses: Sequence[Response]) -> tuple[float, float, float]:
+    """Returns the median, the 99th percentile and the maximum, in milliseconds."""
+    times = sorted(response.seconds * 1000 for response in responses)
     if len(times) < 2:
         return (times or [0.0])[0], (times or [0.0])[0], (times or [0.0])[0]
     cuts = statistics.quantiles(times, n=100, method="inclusive")
@@ -135,21 +141,21 @@ def percentiles(answers: Sequence[Answer]) -> tuple[float, float, float]:
 
 
 def processor_ticks() -> dict[str, float]:
-    """The processor's time so far, in hundredths of a second: all, busy, of these clients and of the service."""
+    """Returns the processor time so far, in hundredths of a second: in total, busy, of the clients, of the service."""
     user, nice, system, idle, waiting, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9])
     busy = user + nice + system + sum(rest)
     own = os.times()
     clients = (own.user + own.system + own.children_user + own.children_system) * 100
-    service = sum(_ticks_of(child) for child in _below(os.getpid()))
+    service = sum(_ticks_of(child) for child in descendants(os.getpid()))
     return {"all": busy + idle + waiting, "busy": busy, "clients": clients, "service": service}
 
 
-def _below(pid: int) -> Iterator[int]:
-    """The processes below this one."""
+def descendants(pid: int) -> Iterator[int]:
+    """Yields the ids of all descendants of the process."""
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
             yield child
-            yield from _below(child)
+            yield from descendants(child)
 
 
 def _ticks_of(pid: int) -> int:

@@ -1,1 +1,1 @@
-"""What users are told: every mail is owed in a row of its own, until it was sent."""
+"""The emails to users: each is a row of the outbox, and stays pending until it is sent."""

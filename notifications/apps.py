@@ -1,4 +1,4 @@
-"""Names the app for Django, and connects what happens to users with the mails they are owed."""
+"""Declares the app to Django, and connects the signals of accounts with their emails."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _

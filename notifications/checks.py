@@ -1,4 +1,4 @@
-"""Reports, before a mail needs them, a template of the operator's that cannot be used and an unsafe way to send."""
+"""System checks: templates of the operator that cannot be used, and SMTP without encryption."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -10,34 +10,34 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils import translation
 
-from notifications import mails, rendering
+from notifications.content import composing, kinds, rendering
 
-WORDS_LENGTH = 120  # some faults quote all that the template was given
+MESSAGE_LENGTH = 120  # some errors quote the whole context of the template
 
 
 @register("templates")
 def overridden_templates(**_: Any) -> list[CheckMessage]:
-    faults: dict[Path, Exception] = {}
+    errors: dict[Path, Exception] = {}
     if rendering.overrides().is_dir():
-        for path, fault in _broken():
-            faults.setdefault(path, fault)
+        for path, error in _broken():
+            errors.setdefault(path, error)
     return [
         Warning(
-            f"{path} cannot be used: {type(fault).__name__}: {shorten(str(fault), WORDS_LENGTH)}",
-            hint="Mend the file or take it away; until then the mails are made with ours.",
+            f"{path} cannot be used: {type(error).__name__}: {shorten(str(error), MESSAGE_LENGTH)}",
+            hint="Correct or delete the file. Until then, emails use the built-in template.",
             id="notifications.W001",
         )
-        for path, fault in faults.items()
+        for path, error in errors.items()
     ]
 
 
 @register(Tags.security, deploy=True)
 def plain_smtp(**_: Any) -> Iterator[CheckMessage]:
-    """Links and the mail server's password go over the network; to this machine itself they do not."""
+    """Links and the password of the mail server must not cross the network in clear text."""
     is_smtp = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend"
     if is_smtp and not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL) and not _is_here(settings.EMAIL_HOST):
         hint = "Write smtp+tls://… (STARTTLS) or smtp+ssl://…"
-        yield Error(f"EMAIL_URL sends in clear to {settings.EMAIL_HOST}.", hint=hint, id="notifications.E001")
+        yield Error(f"EMAIL_URL sends unencrypted to {settings.EMAIL_HOST}.", hint=hint, id="notifications.E001")
 
 
 def _is_here(host: str) -> bool:
@@ -48,18 +48,18 @@ def _is_here(host: str) -> bool:
 
 
 def _broken() -> Iterator[tuple[Path, Exception]]:
-    """Every mail is tried, as a file that several share may spoil one whose own files are ours."""
+    """Renders every kind: a shared file of the operator can break an email whose own files are built in."""
     for language, _label in settings.LANGUAGES:
         with translation.override(language):
-            for kind in mails.KINDS:
-                for name in rendering.names(kind, language):
-                    yield from _faults(kind, name)
+            for kind in kinds.KINDS:
+                for name in rendering.file_names(kind, language):
+                    yield from _errors(kind, name)
 
 
-def _faults(kind: str, name: str) -> Iterator[tuple[Path, Exception]]:
-    for context in mails.sample_contexts(kind):
+def _errors(kind: str, name: str) -> Iterator[tuple[Path, Exception]]:
+    for context in composing.sample_contexts(kind):
         try:
-            rendering.try_out(name, context)
-        except Exception as fault:  # noqa: BLE001 - whatever it is, the mail would be made with ours
-            yield rendering.culprit(name, fault), fault
+            rendering.render_file(name, context)
+        except Exception as error:  # noqa: BLE001 - any error makes the email use the built-in template
+            yield rendering.broken_file(name, error), error
             return

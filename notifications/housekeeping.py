@@ -1,4 +1,4 @@
-"""Deletes what has expired every few minutes, beside the relay's work: a million rows take a while, no mail waits."""
+"""Deletes expired rows every few minutes, in a thread of the relay: a million rows take a while, and no email waits."""
 
 import io
 import logging
@@ -13,26 +13,26 @@ log = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """A thread that ends with its process, whatever it is doing: each of its steps is a transaction."""
+    """A daemon thread: it may end with its process at any moment, as each step is a transaction."""
 
     def __init__(self) -> None:
-        self._is_dismissed = threading.Event()
+        self._is_stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._thread.start()
 
     @property
-    def is_at_work(self) -> bool:
+    def is_running(self) -> bool:
         return self._thread.is_alive()
 
-    def dismiss(self) -> None:
-        """Begins nothing more."""
-        self._is_dismissed.set()
+    def shut_down(self) -> None:
+        """Begins no further run."""
+        self._is_stopping.set()
 
     def _run(self) -> None:
-        while not self._is_dismissed.wait(PAUSE_SECONDS):
+        while not self._is_stopping.wait(PAUSE_SECONDS):
             try:
                 call_command("prune", stdout=io.StringIO())
-            except Exception:  # whatever it was, the next time may be better
-                log.exception("the housekeeping failed and is done again in %.0f s", PAUSE_SECONDS)
+            except Exception:  # any error: the next run may succeed
+                log.exception("the housekeeping failed and runs again in %.0f s", PAUSE_SECONDS)
             finally:
                 connections.close_all()

@@ -1,12 +1,13 @@
-"""What is owed to whom, and how it went: one row a mail."""
+"""The outbox: a row for each email, with its recipient, state and attempts."""
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
-from accounts.addresses import ADDRESS_LENGTH
+from accounts.email_addresses import ADDRESS_LENGTH
 from accounts.models.identifiers import new_id
 
 MAX_ATTEMPTS = 12
@@ -14,23 +15,23 @@ ERROR_LENGTH = 500
 
 
 class Queue(models.TextChoices):
-    """What somebody waits for goes before what is sent to many."""
+    """An email for which a user waits goes before the emails of an import."""
 
     NOW = "now", _("now")
     BULK = "bulk", _("bulk")
 
 
 class State(models.TextChoices):
-    OWED = "owed", _("owed")
+    PENDING = "owed", _("pending")
     SENDING = "sending", _("being sent")
-    SENT = "sent", _("sent")
+    SENT = "sent", pgettext_lazy("email", "sent")
     FAILED = "failed", _("failed")
     CANCELLED = "cancelled", _("cancelled")
 
 
 class OutboxMailQuerySet(models.QuerySet["OutboxMail"]):
-    def held(self, mail: "OutboxMail") -> "OutboxMailQuerySet":
-        """The mail, if it is still whoever claimed it that may settle it: a later claim has another lease."""
+    def still_claimed(self, mail: "OutboxMail") -> "OutboxMailQuerySet":
+        """Finds the email while the claim with which it was read holds. A later claim has another lease."""
         return self.filter(pk=mail.pk, state=State.SENDING, lease_until=mail.lease_until)
 
 
@@ -43,31 +44,35 @@ class OutboxMail(models.Model):
         null=True,
         related_name="+",
         verbose_name=_("user"),
-        help_text=_("Empty where nobody may learn whether the address is known; it is looked up when the mail goes."),
+        help_text=_("Empty where the request must not show whether the address is known. The sender looks it up."),
     )
     email = models.CharField(_("email address"), max_length=ADDRESS_LENGTH)
     email_key = models.CharField(max_length=ADDRESS_LENGTH, editable=False)
-    language = models.CharField(_("language"), max_length=5, help_text=_("For people who chose none."))
-    data = models.JSONField(_("details"), default=dict, help_text=_("What the text needs; never a secret."))
+    language = models.CharField(_("language"), max_length=5, help_text=_("Used if the user has chosen none."))
+    data = models.JSONField(_("details"), default=dict, help_text=_("Values for the text. Never a secret."))
     queue = models.CharField(_("queue"), max_length=4, choices=Queue.choices, default=Queue.NOW)
-    state = models.CharField(_("state"), max_length=9, choices=State.choices, default=State.OWED)
-    attempts = models.PositiveSmallIntegerField(_("tries"), default=0, help_text=_("Counted when one begins."))
-    next_attempt_at = models.DateTimeField(_("next try"), default=timezone.now)
+    state = models.CharField(_("state"), max_length=9, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(
+        _("attempts"), default=0, help_text=_("Counted when an attempt begins.")
+    )
+    next_attempt_at = models.DateTimeField(_("next attempt"), default=timezone.now)
     lease_until = models.DateTimeField(
         _("lease"),
         null=True,
-        help_text=_("Until when it is its sender's alone or, while it is owed, a worker is expected to take it."),
+        help_text=_(
+            "While being sent: until when it belongs to its sender. While pending: until when a worker is expected."
+        ),
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     sent_at = models.DateTimeField(_("sent"), null=True)
     last_error = models.CharField(_("last error"), max_length=ERROR_LENGTH, blank=True, default="")
 
     objects = OutboxMailQuerySet.as_manager()
-    is_probe = False  # claimed while the queue is held, to see whether the mail server takes emails again
+    is_probe = False  # claimed while the queue is held, to test whether the mail server takes emails again
 
     class Meta:
-        verbose_name = _("mail")
-        verbose_name_plural = _("mails")
+        verbose_name = _("email")
+        verbose_name_plural = _("emails")
         constraints = (
             models.CheckConstraint(condition=Q(state__in=State.values), name="mail_state_is_known"),
             models.CheckConstraint(condition=Q(queue__in=Queue.values), name="mail_queue_is_known"),
@@ -81,8 +86,8 @@ class OutboxMail(models.Model):
             ),
         )
         indexes = (
-            # What the relay asks for each second stays small, however many mails were sent.
-            models.Index(fields=["-queue", "next_attempt_at"], condition=Q(state=State.OWED), name="mail_owed"),
+            # The relay queries these each second. They stay small, however many emails were sent.
+            models.Index(fields=["-queue", "next_attempt_at"], condition=Q(state=State.PENDING), name="mail_owed"),
             models.Index(fields=["lease_until"], condition=Q(state=State.SENDING), name="mail_being_sent"),
             models.Index(fields=["state", "created_at"], name="mail_state"),
             models.Index(fields=["email_key"], name="mail_address"),
@@ -93,17 +98,18 @@ class OutboxMail(models.Model):
 
 
 class DeliveryHold(models.Model):
-    """Why no email goes out: the mail server refuses this installation, and would refuse every email. At most one row.
+    """Holds the queue while the mail server rejects this installation, and so would reject every email. One row
+    at most.
 
-    The queue waits without using up attempts. One email at a time is tried until the server takes one.
+    Emails wait without using up attempts. One at a time is sent as a probe, until the server takes one.
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     reason = models.CharField(max_length=ERROR_LENGTH)
     since = models.DateTimeField(default=timezone.now)
-    refused = models.UUIDField(help_text="The email that was refused last.")
-    refusals = models.PositiveIntegerField(default=1)  # those of one email in a row count once
-    probe = models.UUIDField(null=True, help_text="The email that may be tried now.")
+    refused = models.UUIDField(help_text="The email that was rejected last.")
+    refusals = models.PositiveIntegerField(default=1)  # rejections of the same email in a row count once
+    probe = models.UUIDField(null=True, help_text="The email that may be sent now.")
     next_probe_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -1,42 +1,39 @@
-"""The outbox: put() owes a mail, claim() gives it to one sender alone, the settling functions say how it went.
+"""The outbox: enqueue() adds an email, claim() gives it to one sender alone, the mark functions store the outcome.
 
-Every change is one conditional UPDATE, so any number of workers and relays may work on it at once.
+Every change is one conditional UPDATE, so any number of workers and relays can use it at once.
 """
 
-import secrets
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Case, Count, F, Q, QuerySet, Value, When
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import get_language, get_supported_language_variant, gettext_noop
 
 from accounts import pruning
-from accounts.addresses import canonical_email
+from accounts.email_addresses import canonical_email
 from accounts.models import User
 from notifications.models import ERROR_LENGTH, MAX_ATTEMPTS, OutboxMail, Queue, State
 
-LEASE = timedelta(seconds=60)  # longer than a conversation with a mail server may last and its row wait for its lock
-ON_ITS_WAY = timedelta(seconds=5)  # what a worker is given to take a fresh mail before the relay does
-HANDED_OVER = timedelta(seconds=60)  # the same for what the relay handed to the broker
-FIRST_PAUSE = timedelta(seconds=40)  # doubled after each try: the twelfth comes about a day after the first
-KEEP_SETTLED = timedelta(days=30)
+LEASE = timedelta(seconds=60)  # longer than an SMTP conversation and the wait for the row's lock may take together
+FRESH_LEASE = timedelta(seconds=5)  # a worker has this long to claim a new email before the relay does
+BROKER_LEASE = timedelta(seconds=60)  # the same for an email that the relay gave to the broker
+KEEP_SENT = timedelta(days=30)  # cancelled ones, too
 KEEP_FAILED = timedelta(days=90)
-UNSENT = (State.OWED, State.SENDING)
-RETRIABLE = (State.FAILED, State.CANCELLED, State.OWED)
+UNSENT = (State.PENDING, State.SENDING)
 
 
 class Due(NamedTuple):
-    """A mail to be taken up; `is_overdue` when the broker was trusted with it and no worker took it."""
+    """An email to be sent now. It `is_overdue` if the broker has it and no worker has claimed it in time."""
 
     id: UUID
     is_overdue: bool
 
 
-def put(
+def enqueue(
     kind: str,
     *,
     email: str,
@@ -45,10 +42,10 @@ def put(
     data: dict[str, Any] | None = None,
     queue: Queue = Queue.NOW,
 ) -> OutboxMail:
-    """Owes somebody a mail; without a user, whoever has the address when it goes.
+    """Adds an email; without a user, it is for the owner that the address has when it is sent.
 
-    Call it in the transaction of its cause. The language is the request's if none is given. Raises ValueError for what
-    is no address.
+    Must be called in the transaction of its cause: both are stored, or neither. The default language is the request's.
+    Raises ValueError for an invalid address.
     """
     now = timezone.now()
     return OutboxMail.objects.create(
@@ -61,166 +58,118 @@ def put(
         queue=queue,
         created_at=now,
         next_attempt_at=now,
-        lease_until=now + ON_ITS_WAY if settings.CELERY_BROKER_URL and queue == Queue.NOW else None,
+        lease_until=now + FRESH_LEASE if settings.CELERY_BROKER_URL and queue == Queue.NOW else None,
     )
 
 
 def claim(mail_id: UUID) -> OutboxMail | None:
-    """The mail, for this caller alone until the lease ends; None if it need not be sent now, or not by this caller, or
-    the queue is held and this is not the probe.
+    """Claims the email for this caller until the lease ends, and counts an attempt.
 
-    The try counts from here, so that a mail which kills its sender is not tried for ever.
+    Returns None if the email is not due, another sender has it, or the queue is held and it is not the probe. The
+    attempt counts at its beginning: an email that kills its sender would be attempted for ever otherwise.
     """
     now = timezone.now()
     values = {"id": mail_id, "now": now, "lease": now + LEASE, "most": MAX_ATTEMPTS}
     claimed = list(OutboxMail.objects.raw(_CLAIM, {name: _adapted(value) for name, value in values.items()}))
     if claimed:
         return claimed[0]
-    is_free = Q(state=State.OWED, next_attempt_at__lte=now) | Q(state=State.SENDING, lease_until__lte=now)
+    is_free = Q(state=State.PENDING, next_attempt_at__lte=now) | Q(state=State.SENDING, lease_until__lte=now)
     OutboxMail.objects.filter(is_free, pk=mail_id, attempts__gte=MAX_ATTEMPTS).update(
         state=State.FAILED,
         lease_until=None,
-        last_error=gettext_noop("Whoever tried to send it stopped without a word."),
+        last_error=gettext_noop("The sender crashed or stopped responding."),
     )
     return None
 
 
+def is_claimed(mail: OutboxMail) -> bool:
+    """Returns whether the claim with which the email was read still holds."""
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_CLAIMED, {"id": _adapted(mail.pk), "lease": _adapted(mail.lease_until)})
+        return cursor.fetchone() is not None
+
+
 def due(queue: str, limit: int) -> list[Due]:
-    """The mails of a queue to be taken up now: those that a dead sender left behind, then the others."""
+    """Returns the emails of the queue that can be claimed now: first those whose sender died, then the pending ones."""
     now = timezone.now()
     mails = OutboxMail.objects.filter(queue=queue)
     left = mails.filter(state=State.SENDING, lease_until__lte=now).order_by("lease_until")
     found = [Due(mail_id, is_overdue=False) for mail_id in left.values_list("pk", flat=True)[:limit]]
     is_waiting = Q(lease_until=None) | Q(lease_until__lte=now)
-    owed = mails.filter(is_waiting, state=State.OWED, next_attempt_at__lte=now).order_by("next_attempt_at")
-    more = owed.values_list("pk", "lease_until")[: limit - len(found)]
+    pending = mails.filter(is_waiting, state=State.PENDING, next_attempt_at__lte=now).order_by("next_attempt_at")
+    more = pending.values_list("pk", "lease_until")[: limit - len(found)]
     return found + [Due(mail_id, is_overdue=lease is not None) for mail_id, lease in more]
 
 
-def numbers() -> dict[str, int]:
-    """How many mails there are of each state. Counts no column, so that an index alone is read."""
+def count_by_state() -> dict[str, int]:
+    """Returns the number of emails in each state. Counts rows and no column, so the database reads an index alone."""
     states = OutboxMail.objects.order_by().values_list("state")
     return dict.fromkeys(State.values, 0) | dict(states.annotate(number=Count("*")))
 
 
-def oldest_owed() -> timedelta:
-    """For how long the oldest mail that is not settled is owed: one entry of an index for each state."""
+def oldest_pending_age() -> timedelta:
+    """Returns the age of the oldest unsent email; zero without one. Reads one index entry for each state."""
     times = OutboxMail.objects.order_by("created_at").values_list("created_at", flat=True)
     firsts = [times.filter(state=state).first() for state in UNSENT]
     return max((timezone.now() - first for first in firsts if first), default=timedelta())
 
 
-def hand_over(mails: list[Due]) -> list[Due]:
-    """Those of the mails that this caller, and no other, may hand to the broker now."""
+def lease_to_broker(mails: list[Due]) -> list[Due]:
+    """Leases the emails for the broker; returns the emails that this caller, and no other, may now publish."""
     if not mails:
         return []
     now = timezone.now()
-    values = [now + HANDED_OVER, now, *(mail.id for mail in mails)]
+    values = [now + BROKER_LEASE, now, *(mail.id for mail in mails)]
     with connection.cursor() as cursor:
-        cursor.execute(_HAND_OVER.format(", ".join(["%s"] * len(mails))), [_adapted(value) for value in values])
-        handed = {UUID(str(mail_id)) for (mail_id,) in cursor.fetchall()}
-    return [mail for mail in mails if mail.id in handed]
+        cursor.execute(_LEASE_TO_BROKER.format(", ".join(["%s"] * len(mails))), [_adapted(value) for value in values])
+        leased = {UUID(str(mail_id)) for (mail_id,) in cursor.fetchall()}
+    return [mail for mail in mails if mail.id in leased]
 
 
-def take_back(mails: list[Due]) -> None:
-    """Undoes hand_over() for what the broker did not take."""
-    OutboxMail.objects.filter(pk__in=[mail.id for mail in mails], state=State.OWED).update(lease_until=None)
+def release(mails: list[Due]) -> None:
+    """Undoes lease_to_broker() for emails that the broker did not take."""
+    OutboxMail.objects.filter(pk__in=[mail.id for mail in mails], state=State.PENDING).update(lease_until=None)
 
 
-def settle_sent(mail: OutboxMail) -> None:
-    """The mail server has it. That holds for one that was cancelled meanwhile, or even owed anew, too."""
+def mark_sent(mail: OutboxMail) -> None:
+    """Marks the email as sent, even if it was cancelled or retried by an administrator while it was being sent."""
     values = {"id": mail.pk, "now": timezone.now(), "lease": mail.lease_until}
     with connection.cursor() as cursor:
-        cursor.execute(_SETTLE_SENT, {name: _adapted(value) for name, value in values.items()})
+        cursor.execute(_MARK_SENT, {name: _adapted(value) for name, value in values.items()})
 
 
-def settle_failed(mail: OutboxMail, reason: str) -> None:
-    """It is not tried again by itself."""
-    OutboxMail.objects.held(mail).update(state=State.FAILED, lease_until=None, last_error=reason[:ERROR_LENGTH])
-
-
-def settle_cancelled(mail: OutboxMail, reason: str) -> None:
-    """Nobody is to get it any more."""
-    OutboxMail.objects.held(mail).update(state=State.CANCELLED, lease_until=None, last_error=reason[:ERROR_LENGTH])
-
-
-def postpone(mail: OutboxMail, reason: str) -> None:
-    """It is tried again after a pause, unless that was the last try."""
-    if mail.attempts >= MAX_ATTEMPTS:
-        settle_failed(mail, reason)
-        return
-    OutboxMail.objects.held(mail).update(
-        state=State.OWED,
-        next_attempt_at=timezone.now() + _pause(mail.attempts),
-        lease_until=None,
-        last_error=reason[:ERROR_LENGTH],
+def mark_failed(mail: OutboxMail, reason: str) -> None:
+    """Marks the email as failed: only an administrator's retry sends it again."""
+    OutboxMail.objects.still_claimed(mail).update(
+        state=State.FAILED, lease_until=None, last_error=reason[:ERROR_LENGTH]
     )
 
 
-def put_back(mail: OutboxMail, reason: str) -> None:
-    """It is pending as before, behind the others, and the attempt does not count: it was not about this email."""
-    OutboxMail.objects.held(mail).update(
-        state=State.OWED,
-        attempts=F("attempts") - 1,
-        next_attempt_at=timezone.now(),
-        lease_until=None,
-        last_error=reason[:ERROR_LENGTH],
-    )
-
-
-def postpone_waiting(mail_id: UUID) -> None:
-    """Counts an attempt of an email that is pending, and lets it wait for its next one."""
-    for mail in OutboxMail.objects.filter(pk=mail_id, state=State.OWED):
-        attempts = mail.attempts + 1
-        is_last = attempts >= MAX_ATTEMPTS
-        OutboxMail.objects.filter(pk=mail_id, state=State.OWED, attempts=mail.attempts).update(
-            state=State.FAILED if is_last else State.OWED,
-            attempts=attempts,
-            next_attempt_at=timezone.now() + _pause(attempts),
-            lease_until=None,
-        )
-
-
-def retry(mails: QuerySet[OutboxMail]) -> int:
-    """Owes those anew that failed, were cancelled or wait for their next try; returns how many.
-
-    One that was cancelled in the hands of its sender is due when that one's lease has ended, and keeps the lease: two
-    senders must not meet, and the first may yet bring word that it was sent.
-    """
-    now = timezone.now()
-    is_leased = Q(lease_until__gt=now)
-    due_at = Case(
-        When(is_leased, state=State.CANCELLED, then=F("lease_until")),
-        When(is_leased, then=F("next_attempt_at")),
-        default=Value(now),
-    )
-    again = _among(mails).filter(state__in=RETRIABLE)
-    return again.update(
-        state=State.OWED,
-        attempts=0,
-        next_attempt_at=due_at,
-        lease_until=Case(When(is_leased, then=F("lease_until"))),
+def mark_cancelled(mail: OutboxMail, reason: str) -> None:
+    """Marks the email as cancelled, as it has become obsolete."""
+    OutboxMail.objects.still_claimed(mail).update(
+        state=State.CANCELLED, lease_until=None, last_error=reason[:ERROR_LENGTH]
     )
 
 
 def cancel(mails: QuerySet[OutboxMail], reason: str) -> int:
-    """Owes those no more that were not sent yet; returns how many.
+    """Cancels those of the emails that are unsent; returns how many.
 
-    One in the hands of its sender may still go out, and stays the sender's until the lease ends.
+    An email that is being sent may still go out. It keeps its lease, so that no second sender claims it.
     """
-    unsent = _among(mails).filter(state__in=UNSENT)
+    unsent = in_updatable_query(mails).filter(state__in=UNSENT)
     return unsent.update(state=State.CANCELLED, last_error=reason[:ERROR_LENGTH])
 
 
 def prune() -> int:
-    """Deletes mails that were settled long ago; returns how many."""
+    """Deletes old emails that were sent, cancelled or have failed; returns how many."""
     now = timezone.now()
-    settled = Q(state__in=[State.SENT, State.CANCELLED], created_at__lt=now - KEEP_SETTLED)
+    done = Q(state__in=[State.SENT, State.CANCELLED], created_at__lt=now - KEEP_SENT)
     failed = Q(state=State.FAILED, created_at__lt=now - KEEP_FAILED)
-    return pruning.delete(OutboxMail.objects.filter(settled | failed))
+    return pruning.delete(OutboxMail.objects.filter(done | failed))
 
 
-# What is done for each mail: it takes a quarter of what it takes when Django composes the statement anew each time.
+# These run for each email. As plain SQL they take a quarter of the time that they take when Django builds them.
 _CLAIM = """
 UPDATE notifications_outboxmail SET state = 'sending', attempts = attempts + 1, lease_until = %(lease)s
 WHERE id = %(id)s AND attempts < %(most)s
@@ -228,11 +177,14 @@ WHERE id = %(id)s AND attempts < %(most)s
     AND NOT EXISTS (SELECT 1 FROM notifications_deliveryhold WHERE probe IS NULL OR probe <> %(id)s)
 RETURNING *, EXISTS (SELECT 1 FROM notifications_deliveryhold) AS is_probe
 """
-_SETTLE_SENT = """
+_IS_CLAIMED = (
+    "SELECT 1 FROM notifications_outboxmail WHERE id = %(id)s AND state = 'sending' AND lease_until = %(lease)s"
+)
+_MARK_SENT = """
 UPDATE notifications_outboxmail SET state = 'sent', sent_at = %(now)s, lease_until = NULL, last_error = ''
 WHERE id = %(id)s AND lease_until = %(lease)s AND state IN ('sending', 'cancelled', 'owed')
 """
-_HAND_OVER = """
+_LEASE_TO_BROKER = """
 UPDATE notifications_outboxmail SET state = 'owed', lease_until = %s
 WHERE (state = 'owed' AND lease_until IS NULL OR state = 'sending' AND lease_until <= %s) AND id IN ({})
 RETURNING id
@@ -240,7 +192,7 @@ RETURNING id
 
 
 def _adapted(value: Any) -> Any:
-    """The form in which this database takes a value, which is for us to see to where we write the SQL."""
+    """Converts a value to the form that the database expects, as Django does for its own SQL."""
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)
     if isinstance(value, UUID) and not connection.features.has_native_uuid_field:
@@ -248,15 +200,9 @@ def _adapted(value: Any) -> Any:
     return value
 
 
-def _among(mails: QuerySet[OutboxMail]) -> QuerySet[OutboxMail]:
-    """The same mails in a query that can be updated, whatever order or joins the other has."""
+def in_updatable_query(mails: QuerySet[OutboxMail]) -> QuerySet[OutboxMail]:
+    """Returns the same emails in a query that allows update(), without the ordering and joins of the given one."""
     return OutboxMail.objects.filter(pk__in=mails.order_by().values("pk"))
-
-
-def _pause(attempts: int) -> timedelta:
-    """A fifth more or less by chance, so that what failed together does not come back together."""
-    by_chance = 0.8 + secrets.randbelow(401) / 1000
-    return FIRST_PAUSE * by_chance * int(2 ** (attempts - 1))
 
 
 def _supported(language: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What the admin panel shows of mails outside their list: those of a user, and how many failed."""
+"""The outbox on other pages of the admin panel: tiles of the overview, the emails of a user, and shared formatting."""
 
 from urllib.parse import urlencode
 
@@ -8,30 +8,30 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from accounts.admin import words
-from accounts.admin.base import holds
-from accounts.admin.charts import counted
+from accounts.admin import formatting
+from accounts.admin.base import has_permission
+from accounts.admin.charts import cached_count
 from accounts.admin.overview import Tile, on_overview
 from accounts.admin.sections import ROWS, Section, on_user_page
 from accounts.models import User
-from notifications import hold
-from notifications.mails import KINDS
+from notifications.content.kinds import KINDS
 from notifications.models import OutboxMail, State
+from notifications.sending import hold
 
-TONES: dict[str, str] = {State.SENT: "good", State.FAILED: "bad", State.OWED: "warn", State.SENDING: "warn"}
+TONES: dict[str, str] = {State.SENT: "good", State.FAILED: "bad", State.PENDING: "warn", State.SENDING: "warn"}
 
 
 def state(mail: OutboxMail) -> SafeString:
-    return words.badge(mail.get_state_display(), TONES.get(mail.state, ""))
+    return formatting.badge(mail.get_state_display(), TONES.get(mail.state, ""))
 
 
 def kind(mail: OutboxMail) -> str:
-    """In words, where it is one of ours."""
+    """Returns the label of the kind; its name if this version does not know it."""
     return str(KINDS[mail.kind].label) if mail.kind in KINDS else mail.kind
 
 
 def reason(mail: OutboxMail) -> str:
-    """Why it did not go: ours in the language of the panel, a mail server's as it said it."""
+    """Returns why the email was not sent: in the language of the panel, or in the words of the mail server."""
     return _(mail.last_error)
 
 
@@ -42,28 +42,28 @@ def link(mail: OutboxMail) -> SafeString:
 
 @on_overview
 def _failed(request: HttpRequest) -> Tile | None:
-    """How many mails nobody tries to send any more."""
-    if not holds(request, "mails.view"):
+    """Counts the emails that have failed."""
+    if not has_permission(request, "mails.view"):
         return None
-    number = counted("mails.failed", lambda: OutboxMail.objects.filter(state=State.FAILED))
-    return Tile(_("Failed mails"), number, _list(state=State.FAILED), "bad")
+    number = cached_count("mails.failed", lambda: OutboxMail.objects.filter(state=State.FAILED))
+    return Tile(_("Failed emails"), number, _list(state=State.FAILED), "bad")
 
 
 @on_overview
 def _held(request: HttpRequest) -> Tile | None:
-    """How many emails wait, while the mail server refuses this installation; the list says why."""
-    if not holds(request, "mails.view") or hold.current() is None:
+    """Counts the waiting emails while the mail server rejects this installation; the list says why."""
+    if not has_permission(request, "mails.view") or hold.current() is None:
         return None
-    number = counted("mails.held", lambda: OutboxMail.objects.filter(state=State.OWED))
-    return Tile(_("Emails held: the mail server refuses them"), number, _list(state=State.OWED), "bad")
+    number = cached_count("mails.held", lambda: OutboxMail.objects.filter(state=State.PENDING))
+    return Tile(_("Emails on hold: the mail server rejects them"), number, _list(state=State.PENDING), "bad")
 
 
 def why_held() -> str:
-    """Why no email goes out, if none does."""
+    """Returns why the queue is held; "" if it is not."""
     if (held := hold.current()) is None:
         return ""
-    since = words.moment(held.since)
-    return _("The mail server has refused this installation since %(since)s, so all emails wait: %(reason)s") % {
+    since = formatting.relative_time(held.since)
+    return _("The mail server has rejected this installation since %(since)s, so all emails wait: %(reason)s") % {
         "since": since,
         "reason": held.reason,
     }
@@ -71,16 +71,15 @@ def why_held() -> str:
 
 @on_user_page
 def _of_user(request: HttpRequest, user: User) -> Section | None:
-    """What was sent to the user lately, or is to be."""
-    if not holds(request, "mails.view"):
+    """Lists the newest emails to the user's address."""
+    if not has_permission(request, "mails.view"):
         return None
     mails = OutboxMail.objects.filter(email_key=user.email_key).order_by("-id")[:ROWS]
+    rows: list[list[object]] = [
+        [formatting.relative_time(mail.created_at), link(mail), state(mail), reason(mail)] for mail in mails
+    ]
     columns = [_("When"), _("Kind"), _("State"), _("Last error")]
-    return Section("mails", _("Mails"), columns, [_row(mail) for mail in mails], _("No mails."), _list(q=user.email))
-
-
-def _row(mail: OutboxMail) -> list[object]:
-    return [words.moment(mail.created_at), link(mail), state(mail), reason(mail)]
+    return Section("mails", _("Emails"), columns, rows, _("No emails."), _list(q=user.email))
 
 
 def _list(**query: str) -> str:

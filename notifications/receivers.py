@@ -1,4 +1,4 @@
-"""Which event owes which mail, in one table, and which event takes owed mails back."""
+"""Enqueues the emails of each signal, by one table, and cancels pending emails whose links have ended."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -10,22 +10,24 @@ from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from accounts import batches, pruning, signals, throttling
-from accounts.addresses import canonical_email
+from accounts import batches, pruning, signals
+from accounts.email_addresses import canonical_email
+from accounts.limits import rate_limits
 from accounts.models import Session, User
-from notifications import mail_folder, outbox, publisher
-from notifications.mails import KINDS, WITH_LINK
+from notifications import outbox
+from notifications.content.kinds import KINDS, WITH_LINK
 from notifications.models import OutboxMail, Queue
+from notifications.sending import mail_folder, publisher
 
 EXPORTED = (
     *("id", "kind", "email", "data", "queue", "state", "attempts"),
     *("next_attempt_at", "created_at", "sent_at", "last_error"),
 )
-UNASKED = {"welcome", *(name for name, kind in KINDS.items() if kind.is_notice)}
+UNREQUESTED = {"welcome", "second_factor_due", *(name for name, kind in KINDS.items() if kind.is_notice)}
 
 
-class Owed(NamedTuple):
-    """A mail to an address; its user is named only where it is no secret that there is one."""
+class NewEmail(NamedTuple):
+    """An email to an address. Has a user only where the request may show that the address has an account."""
 
     kind: str
     email: str
@@ -34,68 +36,97 @@ class Owed(NamedTuple):
     queue: Queue = Queue.NOW
 
 
-def _change_requested(user: User, new_email: str) -> list[Owed]:
-    """The same rows for a free and for a taken address, as the user sees them in their export; see mails.compose()."""
-    return [Owed("email_change", new_email, user), Owed("email_changed", user.email, user, {"stage": "requested"})]
+def _change_requested(user: User, new_email: str) -> list[NewEmail]:
+    """Returns the same rows for a free and a taken address: the user's export shows them. See composing.compose()."""
+    return [
+        NewEmail("email_change", new_email, user),
+        NewEmail("email_changed", user.email, user, {"stage": "requested"}),
+    ]
 
 
-def _session_opened(user: User, session: Session) -> list[Owed]:
-    """Only for an address from which the user did not get in before."""
+def _session_opened(user: User, session: Session) -> list[NewEmail]:
+    """Returns a notice unless the user has had a session from this IP address."""
     known = Session.objects.filter(user=user, ip=session.ip).exclude(pk=session.pk)
     if not settings.NEW_LOGIN_MAIL or known.exists():
         return []
-    return [Owed("new_login", user.email, user, {"at": timezone.now().isoformat(), "ip": session.ip})]
+    return [NewEmail("new_login", user.email, user, {"at": timezone.now().isoformat(), "ip": session.ip})]
 
 
-MAILS: list[tuple[Signal, Callable[..., list[Owed]]]] = [
-    (signals.user_registered, lambda user: [Owed("welcome", user.email, user)]),
-    (signals.registration_repeated, lambda email: [Owed("already_registered", email)]),
-    (signals.email_verification_requested, lambda email: [Owed("verify_email", email)]),
-    (signals.password_reset_requested, lambda email: [Owed("password_reset", email)]),
-    (signals.login_blocked, lambda email: [Owed("login_blocked", email)]),
-    (signals.password_changed, lambda user: [Owed("password_changed", user.email, user)]),
+def _second_factors_reset(user: User, must_enrol: bool) -> list[NewEmail]:
+    if must_enrol:
+        return [NewEmail("set_up_second_factor", user.email, user)]
+    return [NewEmail("factor_removed", user.email, user, {"is_reset": True})]
+
+
+EMAILS_OF_SIGNALS: list[tuple[Signal, Callable[..., list[NewEmail]]]] = [
+    (signals.user_registered, lambda user: [NewEmail("welcome", user.email, user)]),
+    (signals.registration_repeated, lambda email: [NewEmail("already_registered", email)]),
+    (signals.email_verification_requested, lambda email: [NewEmail("verify_email", email)]),
+    (signals.password_reset_requested, lambda email: [NewEmail("password_reset", email)]),
+    (signals.login_blocked, lambda email: [NewEmail("login_blocked", email)]),
+    (signals.password_changed, lambda user: [NewEmail("password_changed", user.email, user)]),
     (signals.email_change_requested, _change_requested),
     (
         signals.email_changed,
-        lambda user, old_email: [Owed("email_changed", old_email, user, {"stage": "confirmed"})],
+        lambda user, old_email: [NewEmail("email_changed", old_email, user, {"stage": "confirmed"})],
     ),
-    # They come by the thousand, from imports and clients of the API, and nobody sits waiting for one.
-    (signals.user_invited, lambda user: [Owed("invitation", user.email, user, queue=Queue.BULK)]),
+    # Imports and API clients send invitations by the thousand, and no user waits for one.
+    (signals.user_invited, lambda user: [NewEmail("invitation", user.email, user, queue=Queue.BULK)]),
     (signals.session_opened, _session_opened),
+    (
+        signals.factor_added,
+        lambda user, factor, is_first: [NewEmail("factor_added", user.email, user, {"is_first": is_first})],
+    ),
+    (
+        signals.factor_removed,
+        lambda user, factor: [NewEmail("factor_removed", user.email, user, {"is_reset": False})],
+    ),
+    (signals.recovery_codes_made, lambda user: [NewEmail("recovery_codes_made", user.email, user)]),
+    (
+        signals.recovery_code_used,
+        lambda user, left: [NewEmail("recovery_code_used", user.email, user, {"left": left})],
+    ),
+    (signals.second_factor_failed, lambda user: [NewEmail("second_factor_failed", user.email, user)]),
+    (
+        signals.second_factor_due,
+        lambda user, due: [NewEmail("second_factor_due", user.email, user, {"at": due.isoformat()})],
+    ),
+    (signals.second_factors_reset, _second_factors_reset),
 ]
 
 
 def connect() -> None:
-    """What ends links comes first, so that it does not reach the mails that its own event owes."""
+    """Connects the receivers. Receivers that cancel links come first, or they would cancel the new emails."""
     for signal, reaction in (
-        (signals.password_changed, _end_links),
-        (signals.email_changed, _end_links),
-        (signals.email_changed, _keep_in_mind),
-        (signals.user_suspended, _end_links),
-        (signals.registration_withdrawn, _end_links),
-        (signals.email_verified, _end_moves),
-        (signals.invitation_revoked, _end_links),
-        (signals.user_leaving, _leave),
-        (signals.user_deleted, _forget),
-        (signals.personal_data_wanted, _tell),
+        (signals.password_changed, _cancel_links),
+        (signals.email_changed, _cancel_links),
+        (signals.email_changed, _attach_to_user),
+        (signals.user_suspended, _cancel_links),
+        (signals.registration_withdrawn, _cancel_links),
+        (signals.email_verified, _cancel_email_changes),
+        (signals.invitation_revoked, _cancel_links),
+        (signals.second_factors_reset, _cancel_older_resets),
+        (signals.user_leaving, _delete_emails),
+        (signals.user_deleted, _delete_remaining_emails),
+        (signals.personal_data_requested, _export),
     ):
         signal.connect(reaction, dispatch_uid=f"notifications.{reaction.__name__}")
-    for signal, mails in MAILS:
-        signal.connect(_owing(mails), weak=False, dispatch_uid="notifications.owe")
+    for signal, mails in EMAILS_OF_SIGNALS:
+        signal.connect(_enqueueing(mails), weak=False, dispatch_uid="notifications.enqueue")
 
 
-def _owing(mails: Callable[..., Iterable[Owed]]) -> Callable[..., None]:
-    def owe(sender: object, signal: Signal, **arguments: Any) -> None:
-        for owed in mails(**arguments):
-            _owe(owed)
+def _enqueueing(mails: Callable[..., Iterable[NewEmail]]) -> Callable[..., None]:
+    def enqueue(sender: object, signal: Signal, **arguments: Any) -> None:
+        for email in mails(**arguments):
+            _enqueue(email)
 
-    return owe
+    return enqueue
 
 
-def _owe(owed: Owed) -> None:
-    if _is_too_much(owed):
+def _enqueue(email: NewEmail) -> None:
+    if _is_limited(email) and not rate_limits.count_notice(email.email):
         return
-    mail = outbox.put(owed.kind, email=owed.email, user=owed.user, data=owed.data, queue=owed.queue)
+    mail = outbox.enqueue(email.kind, email=email.email, user=email.user, data=email.data, queue=email.queue)
 
     def dispatch() -> None:
         publisher.dispatch(mail.pk, mail.queue)
@@ -103,61 +134,69 @@ def _owe(owed: Owed) -> None:
     transaction.on_commit(dispatch, robust=True)
 
 
-def _is_too_much(owed: Owed) -> bool:
-    """Anybody may open an account at somebody else's address; what they do there must not flood that mailbox.
+def _is_limited(email: NewEmail) -> bool:
+    """Returns whether a limit applies. An attacker can register a stranger's address and must not flood the mailbox.
 
-    What an owner asks for is counted where they ask for it, and whoever confirmed an address is told everything.
+    The use case counts emails that a client requests. A user who confirmed the address gets every notice.
     """
-    is_a_stranger = owed.user is not None and not owed.user.email_verified
-    return is_a_stranger and owed.kind in UNASKED and not throttling.may_tell(owed.email)
+    return email.user is not None and not email.user.email_verified and email.kind in UNREQUESTED
 
 
-def _end_links(sender: object, user: User, old_email: str = "", **_: Any) -> None:
-    """Mails that are still owed must not bring new links after the older ones were ended."""
-    links = _theirs(user, old_email).filter(kind__in=WITH_LINK)
+def _cancel_links(sender: object, user: User, old_email: str = "", **_: Any) -> None:
+    """Cancels pending emails with a link: they would bring a new link after the older ones were ended."""
+    links = _of_user(user, old_email).filter(kind__in=WITH_LINK)
     outbox.cancel(
         links, gettext_noop("A new password or address, a suspension or a revoked invitation ended its link.")
     )
 
 
-def _end_moves(sender: object, user: User, **_: Any) -> None:
-    """The owner confirmed the address: a link that somebody asked for before must not move the account away."""
+def _cancel_email_changes(sender: object, user: User, **_: Any) -> None:
+    """Cancels emails that change the address: before the owner confirmed it, a stranger may have requested them."""
     moves = OutboxMail.objects.filter(user=user, kind="email_change")
-    outbox.cancel(moves, gettext_noop("The address was confirmed meanwhile."))
+    outbox.cancel(moves, gettext_noop("The address was confirmed in the meantime."))
 
 
-def _keep_in_mind(sender: object, user: User, old_email: str, **_: Any) -> None:
-    """Mails to the old address that name nobody are found by it no more: they have to be, when the user leaves."""
+def _cancel_older_resets(sender: object, user: User, **_: Any) -> None:
+    """Cancels the links of an older reset. A newer email is enqueued only if the user must set up a factor."""
+    links = OutboxMail.objects.filter(user=user, kind="set_up_second_factor")
+    outbox.cancel(links, gettext_noop("The second factors were reset again in the meantime."))
+
+
+def _attach_to_user(sender: object, user: User, old_email: str, **_: Any) -> None:
+    """Attaches emails to the old address without a user to the user, so that deleting the account finds them."""
     OutboxMail.objects.filter(user=None, email_key=canonical_email(old_email)).update(user=user)
 
 
-def _leave(sender: object, user: User, **_: Any) -> None:
-    """Their emails, and the files of these. A file that cannot be deleted or is being written is left to `prune`."""
-    ids = set(_theirs(user).values_list("pk", flat=True))
-    pruning.delete(_theirs(user))
+def _delete_emails(sender: object, user: User, **_: Any) -> None:
+    """Deletes the user's emails and their files. `prune` later deletes files that can't be deleted now."""
+    ids = set(_of_user(user).values_list("pk", flat=True))
+    pruning.delete(_of_user(user))
     mail_folder.remove(ids)
 
 
-def _forget(sender: object, user: User, **_: Any) -> None:
-    """What came since _leave()."""
-    ids = set(_theirs(user).values_list("pk", flat=True))
-    _theirs(user).delete()
+def _delete_remaining_emails(sender: object, user: User, **_: Any) -> None:
+    """Deletes the emails that came since _delete_emails()."""
+    ids = set(_of_user(user).values_list("pk", flat=True))
+    _of_user(user).delete()
     transaction.on_commit(lambda: mail_folder.remove(ids), robust=True)
 
 
-def _tell(sender: object, user: User, **_: Any) -> dict[str, Iterator[list[dict[str, Any]]]]:
-    """Not what another user was told at an address that is theirs now, as that holds where the other one signed in."""
+def _export(sender: object, user: User, **_: Any) -> dict[str, Iterator[list[dict[str, Any]]]]:
+    """Exports the user's emails, but none to a previous owner of the address: they hold that user's sign-in data."""
     named, unnamed = OutboxMail.objects.filter(user=user), OutboxMail.objects.filter(user=None)
     pages = batches.newest_first(named, unnamed.filter(email_key=user.email_key))
-    return {"mails": ([_exported(mail) for mail in page] for page in pages)}
+    return {
+        "mails": (
+            [{name: getattr(mail, name) for name in EXPORTED} | {"fallback_language": mail.language} for mail in page]
+            for page in pages
+        )
+    }
 
 
-def _exported(mail: OutboxMail) -> dict[str, Any]:
-    return {name: getattr(mail, name) for name in EXPORTED} | {"fallback_language": mail.language}
+def _of_user(user: User, old_email: str = "") -> QuerySet[OutboxMail]:
+    """Finds the user's emails and those to their address, except requests of other users to move there.
 
-
-def _theirs(user: User, old_email: str = "") -> QuerySet[OutboxMail]:
-    """Those to their address as well, unless another user asked to move there: that is data of the other user, and
-    what becomes of it must not tell them whose the address is."""
+    Such a request is data of the other user, who must not see by its state whose the address is.
+    """
     keys = [user.email_key, canonical_email(old_email)] if old_email else [user.email_key]
     return OutboxMail.objects.filter(Q(user=user) | Q(~Q(kind="email_change"), email_key__in=keys))

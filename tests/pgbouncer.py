@@ -1,4 +1,4 @@
-"""A pgbouncer of the tests' own before the shared PostgreSQL, in transaction mode: the hardest one for a client."""
+"""Runs a pgbouncer before the shared PostgreSQL, in transaction mode, which restricts its clients most."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import psycopg
 
 from tests.usermanager.processes import eventually, free_port
 
-# Two connections to each database, used in turn: each transaction meets what the one before last has left behind.
+# Two connections to each database, used in turn: each transaction meets the session state of the one before last.
 CONFIGURATION = """
 [databases]
 * = host=127.0.0.1 port=5432 user=postgres
@@ -28,7 +28,7 @@ server_round_robin = 1
 max_client_conn = 500
 """
 BACKENDS = 2
-# What pgbouncer itself sets anew for each client.
+# The settings that pgbouncer restores for each client.
 TRACKED = {"client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings", "application_name"}
 LEFT_BEHIND = """
 SELECT pg_backend_pid(), name || ' = ' || setting FROM pg_settings WHERE source = 'session' AND name <> ALL(%s)
@@ -41,12 +41,12 @@ UNION ALL SELECT pg_backend_pid(), ''
 
 
 class Missing(Exception):
-    """There is no pgbouncer on this machine."""
+    """pgbouncer is not installed."""
 
 
 @contextmanager
 def running() -> Iterator[str]:
-    """The URL of a pgbouncer, without the name of a database; it ends with the block.
+    """Runs a pgbouncer within the block and yields its URL, without the name of a database.
 
     Raises Missing.
     """
@@ -57,7 +57,7 @@ def running() -> Iterator[str]:
         file = Path(folder) / "pgbouncer.ini"
         file.write_text(CONFIGURATION.format(port=port))
         for path in (file.parent, file):
-            path.chmod(0o755)  # it refuses to run as root, and another user must read its file
+            path.chmod(0o755)  # pgbouncer refuses to run as root, and its user must read the file
         command = ["pgbouncer", "--quiet", *(["--user", "nobody"] if os.geteuid() == 0 else []), str(file)]
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -72,10 +72,10 @@ def running() -> Iterator[str]:
 
 
 def left_behind(url: str) -> dict[int, list[str]]:
-    """What earlier clients have left on each of the connections to a database: {process id: [what]}."""
+    """Returns the session state that earlier clients left on each connection to a database: {process id: [state]}."""
     found: dict[int, list[str]] = {}
     with ExitStack() as opened:
-        for _number in range(BACKENDS):  # each transaction keeps one of them until the end
+        for _number in range(BACKENDS):  # each transaction keeps one connection until the end
             client = opened.enter_context(psycopg.connect(url, prepare_threshold=None))
             for pid, what in client.execute(LEFT_BEHIND, [list(TRACKED)]).fetchall():
                 found.setdefault(pid, []).extend([what] if what else [])

@@ -21,7 +21,7 @@ SECTIONS = {
 }
 
 
-def test_every_requirement_stands_in_one_place() -> None:
+def test_every_requirement_is_named_once() -> None:
     wanted = {f"{section}.{number}" for section, last in SECTIONS.items() for number in range(1, last + 1)}
     named = Counter(number for line in TABLES.splitlines() for number in _numbers(line))
     assert set(named) == wanted

@@ -1,4 +1,4 @@
-"""Whatever an end user may read stands in the Spanish catalogue, and the compiled catalogue is the current one."""
+"""Each language has a catalogue with all texts that a user can read, and its compiled form is up to date."""
 
 import ast
 import html
@@ -12,6 +12,7 @@ from babel.messages import Catalog
 from babel.messages.extract import extract
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
+from django.conf import settings
 from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).parent.parent
@@ -20,72 +21,87 @@ KEYWORDS = {
     **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop")),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
 }
+LANGUAGES = [code for code, _name in settings.LANGUAGES if code != "en"]  # the code itself is in English
 SENTENCE = re.compile(r"[A-Z]\S* .*[.?!]", re.DOTALL)
-# What operators and programmers read is in English: commands, checks, logs, metrics, the documentation of the API.
-OPERATORS = {"management", "transfer", "checks", "hashing_gate", "metrics", "search", "settings", "supervisor", "trial"}
-OPERATORS |= {"unread_requests"}  # it answers what is no HTTP and names no language
-OPERATORS |= {"foreign_hashers"}  # it logs what an operator has to set
-OPERATORS |= {"audit_registry"}  # `audit verify` says what it found
-OPERATORS |= {"pagination"}  # what it documents stands in tables
+# Operators and programmers read English: commands, checks, logs, metrics, the documentation of the API.
+OPERATORS = {
+    "management",
+    "transfer",
+    "checks",
+    "limiter",
+    "metrics",
+    "search",
+    "settings",
+    "supervisor",
+    "smtp_diagnostics",
+}
+OPERATORS |= {"problem_responses"}  # it answers requests that are not HTTP, and so have no language
+OPERATORS |= {"imported_hashers"}  # it logs settings that an operator has to change
+OPERATORS |= {"registry"}  # `audit verify` prints its texts
+OPERATORS |= {"pagination"}  # its texts are parts of the API documentation, in tables
 DOCUMENTATION = {"description", "help_text"}
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("app", APPS)
-def test_every_text_of_the_code_is_translated(app: str) -> None:
-    spanish = catalog(app)
-    missing = sorted({first(message) for message in messages(app) if not translation(spanish, message)})
+def test_every_text_of_the_code_is_translated(app: str, language: str) -> None:
+    translated = catalog(app, language)
+    missing = sorted({first(message) for message in messages(app) if not translation(translated, message)})
     assert missing == []
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_every_sentence_of_the_code_asks_to_be_translated(app: str) -> None:
+def test_every_sentence_of_the_code_is_marked_for_translation(app: str) -> None:
     files = [path for path in (ROOT / app).rglob("*.py") if not {*path.parts, path.stem} & {*OPERATORS, "migrations"}]
     assert {
-        f"{path.relative_to(ROOT)}: {text}" for path in files for text in unasked(ast.parse(path.read_text()))
+        f"{path.relative_to(ROOT)}: {text}" for path in files for text in unmarked(ast.parse(path.read_text()))
     } == set()
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_every_word_of_a_page_asks_to_be_translated(app: str) -> None:
-    """The texts of mails are templates of a language each."""
+def test_every_word_of_a_page_is_marked_for_translation(app: str) -> None:
+    """The emails are excluded: each language has its own templates."""
     pages = [path for path in (ROOT / app).rglob("*.html") if "templates/notifications" not in str(path)]
     assert {f"{path.relative_to(ROOT)}: {word}" for path in pages for word in words(path.read_text())} == set()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("app", APPS)
-def test_nothing_is_translated_that_nobody_says(app: str) -> None:
-    said = {first(message) for message in messages(app)}
-    assert [message.id for message in catalog(app) if message.id and first(message.id) not in said] == []
+def test_the_catalogue_has_no_unused_text(app: str, language: str) -> None:
+    used = {first(message) for message in messages(app)}
+    assert [message.id for message in catalog(app, language) if message.id and first(message.id) not in used] == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("app", APPS)
-def test_placeholders_survive_the_translation(app: str) -> None:
-    for message in catalog(app):
-        assert not list(message.check(catalog(app))), message.id
+def test_placeholders_survive_the_translation(app: str, language: str) -> None:
+    for message in catalog(app, language):
+        assert not list(message.check(catalog(app, language))), message.id
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("app", APPS)
-def test_the_compiled_catalogue_is_the_written_one(app: str) -> None:
-    with folder(app).joinpath("django.mo").open("rb") as file:
+def test_the_compiled_catalogue_is_up_to_date(app: str, language: str) -> None:
+    with folder(app, language).joinpath("django.mo").open("rb") as file:
         compiled = read_mo(file)
-    assert texts(compiled) == texts(catalog(app))
+    assert texts(compiled) == texts(catalog(app, language))
 
 
-def texts(spanish: Catalog) -> dict[str, list[str]]:
-    return {first(message.id): list(message.string or ()) for message in spanish if message.id}
+def texts(translated: Catalog) -> dict[str, list[str]]:
+    return {first(message.id): list(message.string or ()) for message in translated if message.id}
 
 
-def folder(app: str) -> Path:
-    return ROOT / app / "locale" / "es" / "LC_MESSAGES"
+def folder(app: str, language: str) -> Path:
+    return ROOT / app / "locale" / language / "LC_MESSAGES"
 
 
-def catalog(app: str) -> Catalog:
-    with folder(app).joinpath("django.po").open("rb") as file:
-        return read_po(file, locale="es")
+def catalog(app: str, language: str) -> Catalog:
+    with folder(app, language).joinpath("django.po").open("rb") as file:
+        return read_po(file, locale=language)
 
 
 def messages(app: str) -> Iterator[str | Sequence[str]]:
-    """What the code and the templates of an app ask to be translated."""
+    """Yields the texts of an app's code and templates that are marked for translation."""
     for path in sorted((ROOT / app).rglob("*")):
         if path.suffix == ".py" and "migrations" not in path.parts:
             source = path.read_bytes()
@@ -96,29 +112,29 @@ def messages(app: str) -> Iterator[str | Sequence[str]]:
         yield from (message for _line, message, _comments, _context in extract("python", io.BytesIO(source), KEYWORDS))
 
 
-def unasked(tree: ast.Module) -> Iterator[str]:
-    """Sentences of the code that are neither within a call of gettext nor documentation."""
-    asked: set[ast.AST] = set()
+def unmarked(tree: ast.Module) -> Iterator[str]:
+    """Yields the sentences of the code that are neither in a call of gettext nor documentation."""
+    marked: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in KEYWORDS:
-            asked |= set(ast.walk(node))
+            marked |= set(ast.walk(node))
         elif isinstance(node, ast.Expr) or (isinstance(node, ast.keyword) and node.arg in DOCUMENTATION):
-            asked.add(node.value)
+            marked.add(node.value)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and node not in asked and SENTENCE.fullmatch(str(node.value)):
+        if isinstance(node, ast.Constant) and node not in marked and SENTENCE.fullmatch(str(node.value)):
             yield str(node.value)
 
 
 def words(page: str) -> list[str]:
-    """What a template says, or says of an element, by itself."""
-    asked = r"{% (blocktranslate|block bodyclass) .*?{% end(blocktranslate|block) %}"
-    said = re.sub(rf"{asked}|{{#.*?#}}|{{%.*?%}}|{{{{.*?}}}}", "", page, flags=re.DOTALL)
-    of_elements = re.findall(r'(?:alt|aria-label|placeholder|title)="([^"]*)"', said)
-    return re.findall(r"[^\W\d]{2,}", " ".join([html.unescape(re.sub(r"<[^>]*>", " ", said)), *of_elements]))
+    """Returns the words of a template, and those of its attributes, that are not marked for translation."""
+    marked = r"{% (blocktranslate|block bodyclass) .*?{% end(blocktranslate|block) %}"
+    remaining = re.sub(rf"{marked}|{{#.*?#}}|{{%.*?%}}|{{{{.*?}}}}", "", page, flags=re.DOTALL)
+    of_elements = re.findall(r'(?:alt|aria-label|placeholder|title)="([^"]*)"', remaining)
+    return re.findall(r"[^\W\d]{2,}", " ".join([html.unescape(re.sub(r"<[^>]*>", " ", remaining)), *of_elements]))
 
 
-def translation(spanish: Catalog, message: str | Sequence[str]) -> bool:
-    found = spanish.get(first(message))
+def translation(translated: Catalog, message: str | Sequence[str]) -> bool:
+    found = translated.get(first(message))
     if found is None or found.fuzzy:
         return False
     return all(found.string) if isinstance(found.string, tuple) else bool(found.string)

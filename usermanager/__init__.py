@@ -1,1 +1,1 @@
-"""The project: wires the apps together and knows no rule of theirs."""
+"""The Django project: connects the apps, and has no business rules of its own."""

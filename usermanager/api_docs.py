@@ -16,9 +16,9 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
-from accounts.api.negotiation import IgnoreAccept
+from accounts.api.base import StatelessView
+from accounts.api.content_negotiation import IgnoreAccept
 
 MAX_AGE_SECONDS = 60
 PAGE = "text/html"
@@ -29,7 +29,7 @@ DOCUMENT_TYPES = (*JSON_TYPES, *YAML_TYPES)
 
 
 class Document(NamedTuple):
-    """What is sent, and its strong ETag."""
+    """The content of a response, and its strong ETag."""
 
     content: bytes
     etag: str
@@ -39,8 +39,8 @@ _documents: dict[str, dict[str, Document]] = {}
 _lock = Lock()
 
 
-class Fixed(APIView):
-    """Answers GET and HEAD with a prepared document; the query string changes nothing."""
+class DocumentView(StatelessView):
+    """Answers GET and HEAD with a prepared document, and ignores the query string."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -65,20 +65,20 @@ class Fixed(APIView):
         return answer
 
 
-class SchemaView(Fixed):
+class SchemaView(DocumentView):
     """The OpenAPI document: JSON, or YAML for a client whose Accept prefers it."""
 
     media_types = DOCUMENT_TYPES
 
 
-class DocsView(Fixed):
-    """The page on which people read and try the operations."""
+class DocsView(DocumentView):
+    """The page that shows the operations and can send requests."""
 
     media_types = (PAGE,)
 
 
 def documents(language: str | None) -> dict[str, Document]:
-    """All documents in this language, by media type.
+    """Returns all documents in this language by media type, and builds them at the first call.
 
     Only one thread builds at a time: drf-spectacular keeps global state, and two threads that generate a document at
     the same moment make each other fail.

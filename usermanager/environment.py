@@ -1,290 +1,239 @@
-"""Reads the environment into typed values, and stops the start with a line for each value that cannot be used."""
+"""Reads environment variables into typed values, and ends the process with a line for each invalid variable."""
 
-import base64
-import ipaddress
-import os
 import re
-import secrets
 import sys
-from collections.abc import Callable, Collection
+from base64 import b64decode
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from email.errors import ObsoleteHeaderDefect
 from email.headerregistry import Address
 from email.policy import default as default_policy
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from tempfile import mkstemp
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 from urllib.parse import urlsplit
 
-from environs import FileAwareEnv
+from environs import EnvValidationError, FileAwareEnv, ValidationError
 
-from accounts.addresses import canonical_email
+from accounts.email_addresses import canonical_email
+from accounts.limits.rates import Rate
 from usermanager import connection_urls
-from usermanager.connection_urls import Secret, UnusablePart, checked, split
+from usermanager.connection_urls import Secret, checked, split
 
 T = TypeVar("T")
+Parser = TypeVar("Parser", bound=Callable[..., Any])
 
+USAGE_STATUS = 2
+MAX_PERIOD = timedelta(days=36500)
 _TRUE = {"1", "on", "true", "yes"}
 _FALSE = {"0", "off", "false", "no"}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
-_RATE = re.compile(r"([1-9]\d{0,6})/(\w+)", re.ASCII)
-_SENDER = re.compile(r"[!-?A-~]+@[^@\s]+")  # ASCII before the @: few mail servers take anything else
-_HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
-_PUBLIC_NAME = re.compile(r"([a-z0-9_-]+\.)+(?!\d+$)[a-z0-9-]{2,}", re.ASCII)
-_ADDRESS_LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
-_LONGEST = timedelta(days=36500)
+_HOST_NAME = r"[A-Za-z0-9_.-]+"
+_PUBLIC_NAME = r"([a-z0-9_-]+\.)+(?!\d+$)[a-z0-9-]{2,}"
+_PRIVATE_DOMAINS = (".local", ".localhost", ".internal")
+_PASSKEY_APP = r"android:[A-Za-z0-9_.]+=([0-9A-F]{2}:){31}[0-9A-F]{2}|ios:[A-Z0-9]+\.[A-Za-z0-9.-]+"
+_SENDER_ADDRESS = r"[!-?A-~]+@[^@\s]+"  # ASCII before the @: few mail servers accept anything else
 
-USAGE_STATUS = 2
-
-
-class Rate(NamedTuple):
-    """So many times in any such period."""
-
-    limit: int
-    period: timedelta
+_parsers: dict[str, Callable[..., Any]] = {}
 
 
 class Environment(FileAwareEnv):
-    """The variables of the process and of a `.env` file; each may be given as NAME_FILE=/path instead.
+    """Reads the variables of the process and of a `.env` file; each may be given as NAME_FILE=/path instead.
 
-    An empty variable counts as one that is not set. Every reader returns its default for a value that cannot be
-    used and notes the fault, so that `stop_on_faults` can name all of them at once.
+    An empty variable counts as not set. A default is text, as an operator would write it; an empty default is returned
+    as it is. For an invalid value a reader returns None: nothing may use a value before `stop_on_errors`.
     """
+
+    # environs makes these methods of the parsers below.
+    flag: Callable[[str, str], bool]
+    number: Callable[..., int]
+    choice: Callable[..., str]
+    duration: Callable[..., timedelta]
+    rate: Callable[[str, str], Rate]
+    base64_secret: Callable[[str, bytes], bytes]
+    encryption_keys: Callable[[str, list[Secret]], list[Secret]]
+    base_url: Callable[..., str]
+    cors_origins: Callable[[str, list[str]], list[str]]
+    host_names: Callable[[str, list[str]], list[str]]
+    passkey_apps: Callable[[str, list[str]], list[str]]
+    networks: Callable[[str, str], list[str]]
+    bind_address: Callable[[str, str], str]
+    email_address: Callable[[str, str], str]
+    sender: Callable[[str, str], str]
+    ehlo_name: Callable[[str, str], str]
+    database: Callable[..., dict[str, Any]]
+    broker: Callable[[str, str], str]
+    email_backend: Callable[[str, str], dict[str, Any]]
 
     def __init__(self) -> None:
-        super().__init__(strip_whitespace=True)
-        self.faults: dict[str, str] = {}
+        super().__init__(eager=False)
+        for name, parser in _parsers.items():
+            self.add_parser(name, parser)
 
-    def read(self, name: str, default: T, parse: Callable[[str], T], what_to_write: str) -> T:
-        """What `parse` makes of the variable; its ValueError is noted as "NAME: write <what_to_write>"."""
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        """Returns the text of a variable without the white space around it. environs calls this in each reader."""
         try:
-            value = self.text(name)
+            return super()._get_value(env_key, "").strip() or default
         except (OSError, ValueError):
-            self.faults[f"{name}_FILE"] = "write the path of a text file that can be read"
+            self._errors[f"{env_key}{self.file_suffix}"].append("the path of a text file that can be read")
             return default
+
+    def stop_on_errors(self) -> None:
+        """Ends the process if a variable is invalid. No variable can be read after this."""
         try:
-            return parse(value) if value else default
-        except UnusablePart as fault:
-            self.faults[name] = f"write {fault}"
-            return default
-        except ValueError:
-            self.faults[name] = f"write {what_to_write}"
-            return default
-
-    def text(self, name: str) -> str:
-        """The variable without the white space around it, or nothing. Raises OSError or ValueError for its file."""
-        return str(self.str(name, default="") or "").strip()
-
-    def secret(self, name: str, default: str = "") -> str:
-        return self.read(name, Secret(default), Secret, "the secret itself")
-
-    def flag(self, name: str, default: bool) -> bool:
-        return self.read(name, default, _flag, "true or false")
-
-    def number(self, name: str, default: int, *, least: int, most: int) -> int:
-        def parse(value: str) -> int:
-            number = int(value) if re.fullmatch(r"\d{1,9}", value, re.ASCII) else -1
-            return checked(number, least <= number <= most)
-
-        return self.read(name, default, parse, f"a whole number from {least} to {most}")
-
-    def choice(self, name: str, default: str, choices: Collection[str]) -> str:
-        def parse(value: str) -> str:
-            return checked(value.lower(), value.lower() in choices)
-
-        return self.read(name, default, parse, " or ".join(choices))
-
-    def duration(self, name: str, default: str, *, least: timedelta = timedelta(seconds=1)) -> timedelta:
-        def parse(value: str) -> timedelta:
-            period = duration(value)
-            return checked(period, least <= period <= _LONGEST)
-
-        return self.read(name, duration(default), parse, "a duration such as 90s, 15m, 12h or 30d")
-
-    def rate(self, name: str, default: str) -> Rate:
-        return self.read(name, rate(default), rate, f"a count and a duration such as {default}")
-
-    def base_url(self, name: str, default: str, *, has_path: bool = True) -> str:
-        """An http or https address without the slash at its end, to which paths are added; scheme and host in lower
-        case, as browsers write them. `has_path`: whether it may have a path of its own."""
-
-        def parse(value: str) -> str:
-            url = split(value, {"http", "https"})
-            checked(url, bool(host_of(value)) and "@" not in url.netloc)
-            if url.path.strip("/") and not has_path:
-                raise UnusablePart("it without a path: UserManager has to have a host name of its own")
-            return url._replace(netloc=url.netloc.lower()).geturl().rstrip("/")
-
-        return self.read(name, default, parse, "an address such as https://id.example.com")
-
-    def origins(self, name: str) -> list[str]:
-        return self.read(name, [], _each(_origin), "origins such as https://app.example.com, with commas between them")
-
-    def hosts(self, name: str, default: list[str]) -> list[str]:
-        return self.read(name, default, _each(_host), "host names such as id.example.com, with commas between them")
-
-    def networks(self, name: str, default: str) -> list[str]:
-        hint = "addresses or networks such as 127.0.0.1,10.0.0.0/8"
-        return self.read(name, _each(_network)(default), _each(_network), hint)
-
-    def bind_address(self, name: str, default: str) -> str:
-        def parse(value: str) -> str:
-            return value if value == "localhost" else str(ipaddress.ip_address(value.strip("[]")))
-
-        return self.read(name, default, parse, "an address of this machine such as 127.0.0.1 or 0.0.0.0")
-
-    def address(self, name: str, default: str) -> str:
-        """A bare mail address."""
-        return self.read(name, default, _address, "a mail address such as admin@example.com")
-
-    def sender(self, name: str, default: str) -> str:
-        """A mail address with or without a name before it."""
-        hint = (
-            "one mail address such as UserManager <no-reply@example.com>; a name with a comma goes in quotation marks"
-        )
-        return self.read(name, default, _sender, hint)
-
-    def ehlo_name(self, name: str, url: str) -> str:
-        """A host name, or an IP address in brackets (RFC 5321, section 4.1.3). Default: the host of `url`, if it is a
-        name that others may know."""
-        hint = "a host name such as id.example.com, or an IP address such as [192.0.2.1]"
-        return self.read(name, _public_name(url), _ehlo_name, hint)
-
-    def database(self, name: str, default: Path) -> dict[str, Any]:
-        """What Django's DATABASES wants; a relative path of SQLite starts in the folder of the default."""
-
-        def parse(value: str) -> dict[str, Any]:
-            return connection_urls.database(value, default.parent)
-
-        standard = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(default), "OPTIONS": {}}
-        return self.read(name, standard, parse, "sqlite:////path/file.sqlite3 or postgres://user:password@host/name")
-
-    def broker(self, name: str) -> str:
-        hint = "amqp://user:password@host:5672//, or nothing for no broker"
-        return self.read(name, "", connection_urls.broker, hint)
-
-    def mail(self, name: str, default: Path) -> dict[str, Any]:
-        """Django's EMAIL_* settings; without the variable mails become files in the folder `default`."""
-        hint = "smtp://user:password@host:port, smtp+tls://…, smtp+ssl://…, file:///dir or console://"
-        return self.read(name, connection_urls.mail(default.as_uri()), connection_urls.mail, hint)
-
-    def made(self, name: str, path: Path, make: Callable[[Path], T]) -> T:
-        """What `make` finds or makes at the path; a path that cannot be written to ends the process."""
-        try:
-            return make(path)
-        except OSError:
-            self.faults[name] = f"write a folder in which this user may write, unlike {path}"
-            self.stop_on_faults()
-            raise
-
-    def stop_on_faults(self) -> None:
-        """Ends the process with exit status 2 and a line on stderr for each variable that cannot be used."""
-        for name, hint in sorted(self.faults.items()):
-            print(f"{name} cannot be used: {hint}.", file=sys.stderr)
-        if self.faults:
-            raise SystemExit(USAGE_STATUS)
+            self.seal()
+        except EnvValidationError as error:
+            stop(cast("Mapping[str, list[str]]", error.error_messages))
 
 
-def duration(text: str) -> timedelta:
-    """The time that `90s`, `15m`, `12h` or `30d` stands for. Raises ValueError for anything else."""
-    match = _DURATION.fullmatch(text)
+def stop(errors: Mapping[str, list[str]]) -> NoReturn:
+    """Ends the process with exit status 2, and a line on stderr for each variable that says what to write."""
+    for name, [what_to_write] in sorted(errors.items()):
+        print(f"{name} cannot be used: write {what_to_write}.", file=sys.stderr)
+    raise SystemExit(USAGE_STATUS)
+
+
+def make_or_stop(name: str, path: Path, make: Callable[[Path], T]) -> T:
+    """Returns what `make` returns for the path of a variable; ends the process if the path is not writable."""
+    try:
+        return make(path)
+    except OSError:
+        stop({name: [f"the path of a directory that this user can write to ({path} is not one)"]})
+
+
+def _reader(what_to_write: str) -> Callable[[Parser], Parser]:
+    """Registers a parser as a method of Environment. Its ValueError becomes "NAME cannot be used: write …"; a parser
+    that knows more raises a ValidationError with the text itself."""
+
+    def register(parse: Parser) -> Parser:
+        def read(text: Any, **options: Any) -> Any:
+            try:
+                return parse(text, **options) if text else text
+            except ValueError as error:
+                raise ValidationError(what_to_write.format(**options)) from error
+
+        _parsers[parse.__name__] = read
+        return parse
+
+    return register
+
+
+@_reader("true or false")
+def flag(text: str) -> bool:
+    return checked(text.lower() in _TRUE, text.lower() in _TRUE | _FALSE)
+
+
+@_reader("a whole number from {least} to {most}")
+def number(text: str, *, least: int, most: int) -> int:
+    value = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else -1
+    return checked(value, least <= value <= most)
+
+
+@_reader("one of the choices")
+def choice(text: str, *, choices: Collection[str]) -> str:
+    if text.lower() not in choices:
+        *others, last = choices
+        raise ValidationError(f"{', '.join(others)} or {last}")
+    return text.lower()
+
+
+@_reader("a duration such as 90s, 15m, 12h or 30d")
+def duration(text: str, *, least: timedelta = timedelta(seconds=1)) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)
     if not match:
         raise ValueError("not a duration")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    period = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return checked(period, least <= period <= MAX_PERIOD)
 
 
+@_reader("a count and a duration such as 5/5m, 5/1h or 20/1h")
 def rate(text: str) -> Rate:
-    """What `5/5m` stands for. Raises ValueError for anything else."""
-    match = _RATE.fullmatch(text)
+    match = re.fullmatch(r"([1-9]\d{0,6})/(\w+)", text, re.ASCII)
     if not match:
         raise ValueError("not a rate")
-    period = duration(match[2])
-    return Rate(int(match[1]), checked(period, timedelta() < period <= _LONGEST))
+    return Rate(int(match[1]), duration(match[2]))
 
 
-def _public_name(url: str) -> str:
-    """The host of a URL if it is a name by which others may know this machine, else nothing."""
-    name = host_of(url)
-    return name if _PUBLIC_NAME.fullmatch(name) and not name.endswith((".local", ".localhost", ".internal")) else ""
+@_reader("the secret itself, in base64")
+def base64_secret(text: str) -> bytes:
+    return b64decode(text, validate=True)
 
 
-def host_of(url: str) -> str:
-    """The host of a URL as a Host header names it. Raises ValueError for a name that no host can have."""
-    name = urlsplit(url).hostname or ""
-    return f"[{name}]" if ":" in name else name.encode("idna").decode("ascii")
+@_reader("keys of 32 bytes in base64, separated by commas")
+def encryption_keys(text: str) -> list[Secret]:
+    parts = checked(_parts(text), bool(_parts(text)))
+    return [Secret(checked(part, len(b64decode(part, validate=True)) == 32)) for part in parts]
 
 
-def private_folder(path: Path) -> Path:
-    """Makes the folder for nobody else's eyes, if it is not there; one that stands keeps its mode."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
+@_reader("a URL such as https://id.example.com")
+def base_url(text: str, *, may_have_path: bool = True) -> str:
+    """Returns an HTTP URL without the slash at its end; scheme and host are in lower case, as browsers write them."""
+    url = split(text, {"http", "https"})
+    checked(url, bool(host_of(text)) and "@" not in url.netloc)
+    if url.path.strip("/") and not may_have_path:
+        raise ValidationError("it without a path: UserManager needs a host name of its own")
+    return url._replace(netloc=url.netloc.lower()).geturl().rstrip("/")
 
 
-def in_base64(value: str) -> bytes:
-    return base64.b64decode(value, validate=True)
+@_reader("origins such as https://app.example.com, separated by commas")
+def cors_origins(text: str) -> list[str]:
+    return [_origin(part) for part in _parts(text)]
 
 
-def secret_made_once(path: Path) -> str:
-    """The secret in this file, which the first process to come makes for all."""
-    if not path.exists():
-        handle, draft = mkstemp(dir=path.parent, prefix=f".{path.name}-")  # for the owner only: mode 0600
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(64))
-            file.flush()
-            os.fsync(handle)
-        try:
-            os.link(draft, path)  # unlike a rename it never replaces what another process has just made
-        except FileExistsError:
-            pass
-        finally:
-            os.unlink(draft)
-    return Secret(path.read_text().strip())
+def _origin(text: str) -> str:
+    url = split(text.rstrip("/"), {"http", "https"})
+    is_origin = bool(url.hostname) and not url.path and "@" not in url.netloc
+    return checked(f"{url.scheme}://{url.netloc.lower()}", is_origin)
 
 
-def _flag(value: str) -> bool:
-    return checked(value.lower() in _TRUE, value.lower() in _TRUE | _FALSE)
+@_reader("host names such as id.example.com, separated by commas")
+def host_names(text: str) -> list[str]:
+    pattern = rf"\*|{_HOST_NAME}|\[[0-9A-Fa-f:.]+\]"
+    return [checked(part, bool(re.fullmatch(pattern, part))) for part in _parts(text)]
 
 
-def _each(parse: Callable[[str], str]) -> Callable[[str], list[str]]:
-    def parse_all(value: str) -> list[str]:
-        return [parse(part.strip()) for part in value.split(",") if part.strip()]
-
-    return parse_all
-
-
-def _origin(value: str) -> str:
-    url = split(value.rstrip("/"), {"http", "https"})
-    return checked(
-        f"{url.scheme}://{url.netloc.lower()}", bool(url.hostname) and not url.path and "@" not in url.netloc
-    )
+@_reader("apps such as android:com.example.app=AA:BB:… (SHA-256 of its certificate) or ios:TEAMID.com.example.app")
+def passkey_apps(text: str) -> list[str]:
+    """Accepts a fingerprint in lower case too. An Android app with several certificates is listed once for each."""
+    return [checked(app, bool(re.fullmatch(_PASSKEY_APP, app))) for app in map(_with_upper_fingerprint, _parts(text))]
 
 
-def _host(value: str) -> str:
-    return checked(value, value == "*" or bool(_HOST.fullmatch(value)))
+def _with_upper_fingerprint(app: str) -> str:
+    name, equals, fingerprint = app.partition("=")
+    return name + equals + fingerprint.upper()
 
 
-def _ehlo_name(value: str) -> str:
-    if literal := _ADDRESS_LITERAL.fullmatch(value):
-        address = ipaddress.ip_address(literal[1])
-        return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
-    return checked(value, bool(re.fullmatch(r"[A-Za-z0-9_.-]+", value)))
+@_reader("IP addresses or networks such as 127.0.0.1,10.0.0.0/8")
+def networks(text: str) -> list[str]:
+    return [str(ip_network(part, strict=False)) for part in _parts(text)]
 
 
-def _network(value: str) -> str:
-    return str(ipaddress.ip_network(value, strict=False))
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _address(value: str) -> str:
-    return checked(value, bool(canonical_email(value)))
+@_reader("an IP address of this machine such as 127.0.0.1 or 0.0.0.0")
+def bind_address(text: str) -> str:
+    return text if text == "localhost" else str(ip_address(text.strip("[]")))
 
 
-def sender_of(value: str) -> tuple[str, str]:
-    """Name and address of "Name <address>" or of a bare address. Raises ValueError for several and for a broken one.
+@_reader("an email address such as admin@example.com")
+def email_address(text: str) -> str:
+    return checked(text, bool(canonical_email(text)))
 
-    Defects that RFC 5322 calls obsolete, such as the dot of "Example Inc.", are no harm: the header is written anew.
+
+@_reader("one email address such as UserManager <no-reply@example.com>; a name with a comma needs quotation marks")
+def sender(text: str) -> str:
+    """Accepts an email address with or without a name before it."""
+    return checked(text, text.isprintable() and bool(re.fullmatch(_SENDER_ADDRESS, name_and_address(text)[1])))
+
+
+def name_and_address(text: str) -> tuple[str, str]:
+    """Splits "Name <address>" or a bare address. Raises ValueError for several addresses and for a malformed one.
+
+    Accepts defects that RFC 5322 calls obsolete, such as the dot of "Example Inc.": Django writes the header itself.
     """
-    header = default_policy.header_factory("From", value)
+    header = default_policy.header_factory("From", text)
     is_broken = any(not isinstance(defect, ObsoleteHeaderDefect) for defect in header.defects)
     addresses: tuple[Address, ...] = getattr(header, "addresses", ())
     if is_broken or len(addresses) != 1 or header.groups[0].display_name:
@@ -292,6 +241,38 @@ def sender_of(value: str) -> tuple[str, str]:
     return addresses[0].display_name, addresses[0].addr_spec
 
 
-def _sender(value: str) -> str:
-    _name, address = sender_of(value)
-    return checked(value, value.isprintable() and bool(_SENDER.fullmatch(address)))
+@_reader("a host name such as id.example.com, or an IP address such as [192.0.2.1]")
+def ehlo_name(text: str) -> str:
+    """Accepts a host name, or an IP address in brackets (RFC 5321, section 4.1.3)."""
+    if literal := re.fullmatch(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]", text):
+        address = ip_address(literal[1])
+        return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+    return checked(text, bool(re.fullmatch(_HOST_NAME, text)))
+
+
+_reader("sqlite:////path/file.sqlite3 or postgres://user:password@host/name")(connection_urls.database)
+_reader("amqp://user:password@host:5672//, or nothing for no broker")(connection_urls.broker)
+_reader("smtp://user:password@host:port, smtp+tls://…, smtp+ssl://…, file:///dir or console://")(
+    connection_urls.email_backend
+)
+
+
+def host_of(url: str) -> str:
+    """Returns the host of a URL as a Host header names it. Raises ValueError for an invalid host name."""
+    name = urlsplit(url).hostname or ""
+    return f"[{name}]" if ":" in name else name.encode("idna").decode("ascii")
+
+
+def passkey_domain(name: str, public_url: str) -> str:
+    """Returns the RP ID of passkeys: the host of PUBLIC_URL or the given parent of it. Ends the process for another."""
+    host = host_of(public_url)
+    domain = name.lower() or host
+    if not f".{host}".endswith(f".{domain}"):
+        stop({"PASSKEY_RP_ID": [f"the host of PUBLIC_URL ({host}) or a parent domain of it"]})
+    return domain
+
+
+def public_name(url: str) -> str:
+    """Returns the host of a URL if other machines can know this one by that name, else an empty string."""
+    name = host_of(url)
+    return name if re.fullmatch(_PUBLIC_NAME, name, re.ASCII) and not name.endswith(_PRIVATE_DOMAINS) else ""

@@ -1,7 +1,7 @@
-"""Makes the folder in which the processes count for Prometheus: in memory, where the system has a place for that.
+"""Creates the folder of the metrics files that all processes share, in /dev/shm if the system has it.
 
-The client maps its files into memory. On a full disk, to touch a new page of one ends the process with SIGBUS, and the
-next process, too, so that a web server would not come up until there is room again.
+Prometheus' client maps its files into memory. On a full disk, writing to a new page of a file ends the process with
+SIGBUS. A restarted web server would end the same way until the disk has space again.
 """
 
 import fcntl
@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_MEMORY = "/dev/shm"  # noqa: S108 - what is made in it is for its owner alone
+_MEMORY = "/dev/shm"  # noqa: S108 - only the owner can read the folder in it
 PARENT = Path(_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else tempfile.gettempdir())
 PREFIX = "usermanager-metrics-"
-YOUNG_SECONDS = 60.0  # one that was made just now may not be locked yet
+YOUNG_SECONDS = 60.0  # a folder that was created just now may not be locked yet
 
 
 @contextmanager
-def made() -> Iterator[str]:
+def temporary() -> Iterator[str]:
+    """Creates a folder, and removes it at the end."""
     folder = create()
     try:
         yield folder
@@ -29,23 +30,26 @@ def made() -> Iterator[str]:
 
 
 def create() -> str:
-    """A new one, which this process locks until it ends. Removes those of processes that were killed."""
+    """Creates a folder, which this process locks until it ends. Removes the folders of processes that were killed."""
     for known in PARENT.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is locked, is another user's, or is gone
-            _remove_if_left(known)
+        with suppress(OSError):  # it is locked, belongs to another user, or no longer exists
+            _remove_if_abandoned(known)
     folder = tempfile.mkdtemp(dir=PARENT, prefix=PREFIX)
     _lock(Path(folder))
     return folder
 
 
-def _remove_if_left(folder: Path) -> None:
+def _remove_if_abandoned(folder: Path) -> None:
     if time.time() - folder.stat().st_mtime > YOUNG_SECONDS:
         os.close(_lock(folder))
         shutil.rmtree(folder)
 
 
 def _lock(folder: Path) -> int:
-    """The handle, which holds the lock until it is closed, by the kernel at the latest. Raises BlockingIOError."""
+    """Locks the folder and returns a file descriptor. Closing it, or the end of the process, releases the lock.
+
+    Raises BlockingIOError if another process holds the lock.
+    """
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Every setting of the project; what an operator may choose is read from the environment (see .env.example)."""
+"""Every setting of the project. Operators choose theirs with environment variables; see .env.example."""
 
 import os
 from datetime import timedelta
@@ -6,70 +6,79 @@ from pathlib import Path
 from tempfile import gettempdir
 from urllib.parse import urlsplit
 
-from django.utils.translation import gettext_lazy as _
+from usermanager import database_settings, prometheus_multiprocess  # noqa: F401 - before anything is counted
+from usermanager.connection_urls import Secret
+from usermanager.data_dir import create_private_folder, read_or_create_secret
+from usermanager.environment import Environment, host_of, make_or_stop, name_and_address, passkey_domain, public_name
+from usermanager.log_settings import logging_settings
 
-from usermanager import (
-    counts,  # noqa: F401 - before anything is counted
-    database_settings,
-)
-from usermanager.environment import Environment, host_of, in_base64, private_folder, secret_made_once, sender_of
-
-os.umask(0o077)  # whatever any process of ours writes is for its owner alone, whatever the mode of DATA_DIR
+os.umask(0o077)  # only the owner can read the files that a process writes, even if others may enter DATA_DIR
 BASE_DIR = Path(__file__).resolve().parent.parent
-CORES = os.cpu_count() or 1
+cores = str(os.cpu_count() or 1)
 
 env = Environment()
 env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"), recurse=False)
 
-# What an operator may choose ------------------------------------------------------------------------------------------
+# The operator's choices -----------------------------------------------------------------------------------------------
 
-DATA_DIR = env.read("DATA_DIR", BASE_DIR / "var", lambda path: BASE_DIR / path, "the path of a folder")
-DEBUG = env.flag("DEBUG", False)
-SECRET_KEY = env.secret("SECRET_KEY")
+DATA_DIR = BASE_DIR / env.path("DATA_DIR", Path("var"))
+DEBUG = env.flag("DEBUG", "false")
+SECRET_KEY = Secret(env.str("SECRET_KEY", ""))
 
 BIND = env.bind_address("BIND", "127.0.0.1")
-PORT = env.number("PORT", 8000, least=1, most=65535)
-PUBLIC_URL = env.base_url("PUBLIC_URL", f"http://localhost:{PORT}", has_path=False)
+PORT = env.number("PORT", "8000", least=1, most=65535)
+PUBLIC_URL = env.base_url("PUBLIC_URL", "", may_have_path=False)
 FRONTEND_URL = env.base_url("FRONTEND_URL", "")
-TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, least=0, most=10)
-ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", [host_of(PUBLIC_URL), "localhost", "127.0.0.1"])
-CORS_ALLOWED_ORIGINS = env.origins("CORS_ALLOWED_ORIGINS")
+TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", "0", least=0, most=10)
+ALLOWED_HOSTS = env.host_names("ALLOWED_HOSTS", [])
+CORS_ALLOWED_ORIGINS = env.cors_origins("CORS_ALLOWED_ORIGINS", [])
 METRICS_ALLOWED = env.networks("METRICS_ALLOWED", "127.0.0.1,::1")
-WEB_WORKERS = env.number("WEB_WORKERS", CORES, least=1, most=256)
-WEB_THREADS = env.number("WEB_THREADS", 8, least=1, most=256)
+WEB_WORKERS = env.number("WEB_WORKERS", cores, least=1, most=256)
+WEB_THREADS = env.number("WEB_THREADS", "8", least=1, most=256)
 
-DATABASE = env.database("DATABASE_URL", DATA_DIR / "usermanager.sqlite3")
-CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL")
-MAIL = env.mail("EMAIL_URL", DATA_DIR / "mail")
+database = env.database("DATABASE_URL", "sqlite:///usermanager.sqlite3", folder=DATA_DIR)
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", "")
+email_settings = env.email_backend("EMAIL_URL", (DATA_DIR / "mail").as_uri())
 DEFAULT_FROM_EMAIL = env.sender("EMAIL_FROM", "UserManager <no-reply@localhost>")
-EMAIL_EHLO_NAME = env.ehlo_name("EMAIL_EHLO_NAME", PUBLIC_URL)  # empty: the machine's own name
-SITE_NAME = sender_of(DEFAULT_FROM_EMAIL)[0] or urlsplit(PUBLIC_URL).hostname  # in mails and on pages
+EMAIL_EHLO_NAME = env.ehlo_name("EMAIL_EHLO_NAME", "")
 
-ADMIN_EMAIL = env.address("ADMIN_EMAIL", "admin@example.com")
-ADMIN_PASSWORD = env.secret("ADMIN_PASSWORD")
-REGISTRATION_OPEN = env.flag("REGISTRATION_OPEN", True)
-EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", ("optional", "required"))
-NEW_LOGIN_MAIL = env.flag("NEW_LOGIN_MAIL", False)
+ADMIN_EMAIL = env.email_address("ADMIN_EMAIL", "admin@example.com")
+ADMIN_PASSWORD = Secret(env.str("ADMIN_PASSWORD", ""))
+PASSKEY_LOGIN = env.flag("PASSKEY_LOGIN", "true")
+PASSKEY_RP_ID = env.str("PASSKEY_RP_ID", "")
+PASSKEY_ORIGINS = env.cors_origins("PASSKEY_ORIGINS", [])
+PASSKEY_APPS = env.passkey_apps("PASSKEY_APPS", [])
+REGISTRATION_OPEN = env.flag("REGISTRATION_OPEN", "true")
+EMAIL_VERIFICATION = env.choice("EMAIL_VERIFICATION", "optional", choices=("optional", "required"))
+NEW_LOGIN_MAIL = env.flag("NEW_LOGIN_MAIL", "false")
 
 ACCESS_TOKEN_LIFETIME = env.duration("ACCESS_TOKEN_LIFETIME", "15m")
 SESSION_LIFETIME = env.duration("SESSION_LIFETIME", "30d")
 SESSION_IDLE_LIFETIME = env.duration("SESSION_IDLE_LIFETIME", "14d")
+MFA_GRACE = env.duration("MFA_GRACE", "7d", least=timedelta())
+MFA_LOGIN_LIFETIME = env.duration("MFA_LOGIN_LIFETIME", "5m")
+MFA_ENROLMENT_LIFETIME = env.duration("MFA_ENROLMENT_LIFETIME", "24h")
+FRESH_LOGIN_LIFETIME = env.duration("FRESH_LOGIN_LIFETIME", "10m")
 PASSWORD_RESET_LIFETIME = env.duration("PASSWORD_RESET_LIFETIME", "1h")
 EMAIL_VERIFICATION_LIFETIME = env.duration("EMAIL_VERIFICATION_LIFETIME", "3d")
 INVITATION_LIFETIME = env.duration("INVITATION_LIFETIME", "7d")
 REFRESH_GRACE = env.duration("REFRESH_GRACE", "10s", least=timedelta())
 
-FIREBASE_SIGNER_KEY = env.read("FIREBASE_SIGNER_KEY", b"", in_base64, "the secret itself, in base64")
-BCRYPT_ROUNDS = env.number("BCRYPT_ROUNDS", 12, least=4, most=16)
-PASSWORD_MIN_LENGTH = env.number("PASSWORD_MIN_LENGTH", 8, least=8, most=64)
-LOGIN_CONCURRENCY = env.number("LOGIN_CONCURRENCY", CORES, least=1, most=256)
-LOGIN_QUEUE = env.number("LOGIN_QUEUE", 32, least=0, most=10_000)
+ENCRYPTION_KEYS = env.encryption_keys("ENCRYPTION_KEYS", [])
+FIREBASE_SIGNER_KEY = env.base64_secret("FIREBASE_SIGNER_KEY", b"")
+BCRYPT_ROUNDS = env.number("BCRYPT_ROUNDS", "12", least=4, most=16)
+PASSWORD_MIN_LENGTH = env.number("PASSWORD_MIN_LENGTH", "8", least=8, most=64)
+LOGIN_CONCURRENCY = env.number("LOGIN_CONCURRENCY", cores, least=1, most=256)
+LOGIN_QUEUE = env.number("LOGIN_QUEUE", "32", least=0, most=10_000)
 
-RATE_LIMITS = env.flag("RATE_LIMITS", True)
+RATE_LIMITS = env.flag("RATE_LIMITS", "true")
 RATE_LOGIN = env.rate("RATE_LOGIN", "5/5m")
 RATE_LOGIN_IP = env.rate("RATE_LOGIN_IP", "60/1h")
 RATE_LOGIN_ACCOUNT = env.rate("RATE_LOGIN_ACCOUNT", "100/1d")
 RATE_LOGIN_SUCCESS = env.rate("RATE_LOGIN_SUCCESS", "30/5m")
+RATE_SECOND_FACTOR = env.rate("RATE_SECOND_FACTOR", "5/15m")
+RATE_SECOND_FACTOR_ROW = env.rate("RATE_SECOND_FACTOR_ROW", "100/365d")
+RATE_PASSKEY_IP = env.rate("RATE_PASSKEY_IP", "60/1h")
 RATE_REGISTER = env.rate("RATE_REGISTER", "10/1h")
 RATE_PASSWORD = env.rate("RATE_PASSWORD", "60/1h")
 RATE_MAIL = env.rate("RATE_MAIL", "5/1h")
@@ -79,14 +88,24 @@ RATE_EMAIL_CHANGE = env.rate("RATE_EMAIL_CHANGE", "5/1h")
 RATE_WRITE = env.rate("RATE_WRITE", "120/1h")
 RATE_EXPORT = env.rate("RATE_EXPORT", "5/1h")
 
-LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "en", ("en", "es"))
-LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
-LOG_LEVEL = env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")).upper()
+# To add a language, add a line here, a catalogue in each locale/ folder and a folder of email templates.
+LANGUAGES = [("en", "English"), ("es", "Español")]
+LANGUAGE_CODE = env.choice("LANGUAGE_CODE", "en", choices=dict(LANGUAGES))
+LOG_FORMAT = env.choice("LOG_FORMAT", "console", choices=("console", "json"))
+LOG_LEVEL = env.choice("LOG_LEVEL", "info", choices=("debug", "info", "warning", "error", "critical"))
 
-env.stop_on_faults()
-DATA_DIR = env.made("DATA_DIR", DATA_DIR, private_folder)
-env.made("TMPDIR", Path(os.environ.get("TMPDIR") or "/tmp"), lambda _path: gettempdir())  # noqa: S108 - only named
-SECRET_KEY = SECRET_KEY or env.made("DATA_DIR", DATA_DIR / "secret_key", secret_made_once)
+env.stop_on_errors()
+
+# Values that depend on several variables or on the disk:
+PUBLIC_URL = PUBLIC_URL or f"http://localhost:{PORT}"
+ALLOWED_HOSTS = ALLOWED_HOSTS or [host_of(PUBLIC_URL), "localhost", "127.0.0.1"]
+PASSKEY_RP_ID = passkey_domain(PASSKEY_RP_ID, PUBLIC_URL)
+EMAIL_EHLO_NAME = EMAIL_EHLO_NAME or public_name(PUBLIC_URL)  # empty: the machine's own name
+SITE_NAME = name_and_address(DEFAULT_FROM_EMAIL)[0] or urlsplit(PUBLIC_URL).hostname  # in emails and on pages
+LOG_LEVEL = LOG_LEVEL.upper()
+DATA_DIR = make_or_stop("DATA_DIR", DATA_DIR, create_private_folder)
+make_or_stop("TMPDIR", Path(os.environ.get("TMPDIR") or "/tmp"), lambda _path: gettempdir())  # noqa: S108 - only named
+SECRET_KEY = SECRET_KEY or make_or_stop("DATA_DIR", DATA_DIR / "secret_key", read_or_create_secret)
 
 # Django ---------------------------------------------------------------------------------------------------------------
 
@@ -108,14 +127,15 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "usermanager.middleware.RequestContext",
-    "usermanager.middleware.SecurityHeaders",
-    "usermanager.middleware.RateLimits",
-    "django.middleware.security.SecurityMiddleware",
+    "usermanager.middleware.RequestContextMiddleware",
+    "usermanager.middleware.SecurityHeadersMiddleware",
+    "usermanager.middleware.RateLimitHeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
-    "usermanager.middleware.Paths",
+    "usermanager.middleware.CorsMiddleware",
+    "usermanager.middleware.LanguageMiddleware",
+    "usermanager.middleware.PathMiddleware",
+    "usermanager.middleware.ApiMiddleware",  # the next ones are for pages
+    "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -142,37 +162,37 @@ TEMPLATES = [
     },
 ]
 
-IS_SQLITE = database_settings.is_sqlite(DATABASE)
-DATABASES = {"default": database_settings.complete(DATABASE)}
+IS_SQLITE = database_settings.is_sqlite(database)
+DATABASE_FILE = database["NAME"] if IS_SQLITE else ""  # a path, or :memory:
+DATABASES = {"default": database_settings.complete(database)}
 
-LANGUAGES = [("en", _("English")), ("es", _("Spanish"))]
 LOCALE_PATHS = [BASE_DIR / "usermanager" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
 WHITENOISE_ALLOW_ALL_ORIGINS = False
-WHITENOISE_USE_FINDERS = True  # the files are served from their packages: nothing to collect before a start
+WHITENOISE_USE_FINDERS = True  # serves the files from their packages, so that a start needs no collectstatic
 
-# People and passwords -------------------------------------------------------------------------------------------------
+# Users and passwords --------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.LoginBackend"]
 LOGIN_URL = "admin:login"
-CSRF_FAILURE_VIEW = "usermanager.faults.forbidden"
+CSRF_FAILURE_VIEW = "usermanager.error_handlers.forbidden"
 PASSWORD_HASHERS = [
-    "accounts.hashers.BCryptSHA256",
-    "accounts.hashers.BCrypt",
+    "accounts.hashing.hashers.BCryptSHA256",
+    "accounts.hashing.hashers.BCrypt",
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
-    "accounts.hashers.WordPressBCrypt",
-    *(f"accounts.foreign_hashers.{name}" for name in ("Scrypt", "ForeignPBKDF2", "ForeignScrypt")),
-    *(f"accounts.foreign_hashers.{name}" for name in ("FirebaseScrypt", "Phpass")),
+    "accounts.hashing.hashers.WordPressBCrypt",
+    *(f"accounts.hashing.imported_hashers.{name}" for name in ("Scrypt", "ImportedPBKDF2", "ImportedScrypt")),
+    *(f"accounts.hashing.imported_hashers.{name}" for name in ("FirebaseScrypt", "Phpass")),
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "accounts.password_policy.LengthValidator"},
-    {"NAME": "accounts.password_policy.StrengthValidator"},
+    {"NAME": "accounts.hashing.password_policy.LengthValidator"},
+    {"NAME": "accounts.hashing.password_policy.StrengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
@@ -180,17 +200,17 @@ AUTH_PASSWORD_VALIDATORS = [
 
 IS_HTTPS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = IS_HTTPS
-# With this prefix browsers take a cookie from this very host alone, never from another one of its domain.
+# With this prefix, browsers accept the cookie from this host alone, and not from other hosts of its domain.
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = (
     f"{'__Host-' if IS_HTTPS else ''}{name}" for name in ("sessionid", "csrftoken")
 )
-# Of the admin panel, and little more than a pointer to a session of ours, which ends it: nothing is left of who leaves.
+# The admin panel's cookie points to a row of accounts.Session and ends with it, so that no table of its own is needed.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 SESSION_COOKIE_AGE = 12 * 60 * 60
-MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie of its own has no prefix
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie for messages would have no prefix
 CSRF_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_NAME = f"{'__Secure-' if IS_HTTPS else ''}language"
-LANGUAGE_COOKIE_PATH = "/admin/"  # the API and the pages ask Accept-Language alone
+LANGUAGE_COOKIE_PATH = "/admin/"  # the API and the pages read Accept-Language only
 LANGUAGE_COOKIE_AGE = 365 * 24 * 60 * 60
 LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
@@ -199,39 +219,37 @@ SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if IS_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS and TRUSTED_PROXIES else None
 # Not "no-referrer": browsers then send "Origin: null" with a form, which Django's CSRF check refuses.
 SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
 CORS_URLS_REGEX = r"^/api/.*$"
 CORS_ALLOW_HEADERS = [
     *("accept", "accept-language", "authorization", "content-type", "if-none-match", "x-request-id"),
-    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # what tracing libraries add to every request
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # tracing libraries add these to every request
 ]
-CORS_EXPOSE_HEADERS = [
-    *("etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"),
-]
+CORS_EXPOSE_HEADERS = ["etag", "location", "ratelimit", "ratelimit-policy", "retry-after"]
+CORS_EXPOSE_HEADERS += ["www-authenticate", "x-request-id"]
 SILENCED_SYSTEM_CHECKS = [
-    "security.W008",  # the proxy that ends TLS redirects; this server answers on plain HTTP behind it
-    "security.W005",  # whether other hosts of the domain speak HTTPS is not this product's to promise
+    "security.W008",  # the proxy that terminates TLS redirects; this server speaks plain HTTP behind it
+    "security.W005",  # the product can't promise that other hosts of the domain speak HTTPS
     "security.W021",
-    "auth.W004",  # it is the canonical form of the address, email_key, that is unique
+    "auth.W004",  # the unique field is email_key, the canonical form of the email address
 ]
 
 # The API --------------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["accounts.api.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["accounts.api.parsers.StrictJSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "accounts.api.negotiation.Negotiation",
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.access_tokens.SessionJWTAuthentication"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "accounts.api.content_negotiation.ContentNegotiation",
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.jwt.access_tokens.SessionJWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_SCHEMA_CLASS": "accounts.api.schema.OperationSchema",
     "DEFAULT_PAGINATION_CLASS": None,
     "DEFAULT_METADATA_CLASS": None,
-    "URL_FORMAT_OVERRIDE": None,  # ?format= is a query key like any other that nothing reads
+    "URL_FORMAT_OVERRIDE": None,  # ?format= has no meaning, like any unknown query parameter
     "EXCEPTION_HANDLER": "accounts.api.errors.handle",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "UserManager",
-    "DESCRIPTION": "Registration, sign-in, recovery by mail, roles and the administration of users.",
+    "DESCRIPTION": "Registration, login, recovery by email, roles and the administration of users.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_REQUEST": True,
@@ -239,10 +257,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
 }
 
-# Mail and tasks -------------------------------------------------------------------------------------------------------
+# Emails and tasks -----------------------------------------------------------------------------------------------------
 
 EMAIL_TIMEOUT = 10
-globals().update(MAIL)
+globals().update(email_settings)
 
 CELERY_RESULT_BACKEND = "django-db" if CELERY_BROKER_URL else "disabled"
 CELERY_RESULT_EXPIRES = timedelta(days=7)
@@ -253,11 +271,11 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_DEFAULT_QUEUE = "mail.now.v1"
 CELERY_TASK_QUEUES = {name: {"exchange": name, "routing_key": name} for name in ("mail.now.v1", "mail.bulk.v1")}
-CELERY_TASK_TIME_LIMIT = 90  # seconds; a mail's conversation ends after 30, so this is for a process that hangs
+CELERY_TASK_TIME_LIMIT = 90  # seconds; sending an email times out after 30, so this ends a process that hangs
 CELERY_TASK_DEFAULT_QUEUE_TYPE = "classic"
-CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # else every client of the broker may read settings and stop workers
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # else any client of the broker could read settings and stop workers
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_DB_REUSE_MAX = 10_000  # else Celery connects anew for each task; ours look whether the connection is still good
+CELERY_DB_REUSE_MAX = 10_000  # else Celery reconnects for each task; our tasks check the connection themselves
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
@@ -265,33 +283,4 @@ CELERY_TIMEZONE = "UTC"
 
 # Logs -----------------------------------------------------------------------------------------------------------------
 
-# Django's own handlers go: they mail tracebacks to ADMINS and print each line a second time when DEBUG is on.
-LEVELS = {
-    "django": LOG_LEVEL,
-    "django.db.backends": "INFO",  # statements with their values: hashes, addresses, keys of sessions
-    "django.template": "INFO",  # contexts, and with them mailed links
-    "django.request": "ERROR",  # usermanager.access has the rest
-    "django.security.DisallowedHost": "CRITICAL",
-    "gunicorn.error": "WARNING",
-    "celery.worker.strategy": "WARNING",  # a line for each task that comes: what becomes of each mail,
-    "celery.app.trace": "WARNING",  # notifications.delivery says
-}
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "usermanager.logs.RequestIdFilter"}},
-    "formatters": {
-        "console": {"format": "{asctime} {levelname:<7} {name} [{request_id}] {message}", "style": "{"},
-        "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
-            "format": "{asctime}{levelname}{name}{request_id}{message}",
-            "style": "{",
-            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
-        },
-    },
-    "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
-    },
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {name: {"handlers": [], "level": level, "propagate": True} for name, level in LEVELS.items()},
-}
+LOGGING = logging_settings(LOG_FORMAT, LOG_LEVEL)

@@ -1,4 +1,4 @@
-"""Runs several processes as one: starts them, restarts what dies, and leaves none behind."""
+"""Runs several processes as one: starts them, restarts a process that dies, and ends all of them."""
 
 import ctypes
 import fcntl
@@ -16,75 +16,98 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from usermanager.forking import PR_SET_PDEATHSIG, ForkedProcess
+
 FIRST_BACK_OFF_SECONDS = 0.5
-LONGEST_BACK_OFF_SECONDS = 30.0
-SETTLED_AFTER_SECONDS = 30.0
-TICK_SECONDS = 0.05
+MAX_BACK_OFF_SECONDS = 30.0
+STABLE_AFTER_SECONDS = 30.0
+POLL_SECONDS = 0.05
 STOP_SECONDS = 30.0
-PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 
 log = logging.getLogger(__name__)
 
 
-class ChildFailed(Exception):
-    """A child ended before it was ready."""
+class ProcessFailed(Exception):
+    """A process ended before it was ready, or was not ready in time."""
 
 
 @dataclass
-class Child:
-    """A program that is kept running. Its readiness is asked for only until it was ready once."""
+class SupervisedProcess:
+    """A program that the supervisor keeps running. `is_ready` is called until it returns True once.
+
+    `program` is a command, or a function that runs in a fork of the supervisor and shares the memory of what it loaded.
+    """
 
     name: str
-    command: Sequence[str]
+    program: Sequence[str] | Callable[[], object]
     is_ready: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[int] = ()
     is_essential: bool = True
-    process: subprocess.Popen[bytes] | None = None
+    popen: subprocess.Popen[bytes] | ForkedProcess | None = None
     was_ready: bool = False
     started_at: float = 0.0
     restart_at: float = 0.0
     back_off_seconds: float = FIRST_BACK_OFF_SECONDS
 
     def start(self, folder: Path) -> None:
-        """In a process group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then ends its
-        children in order. The worker's own children must not get the signal at all, it would end them in the middle of
-        a task. Not in a session of its own: Linux shares the cores out between sessions first (sched(7), autogroup), so
-        that hashing, however low its priority, would slow down whatever is in another one.
+        """Starts the program in its own process group, but not in its own session.
+
+        Only the supervisor gets the Ctrl-C of the terminal, and ends its processes in order. The signal would also end
+        the Celery worker's child processes in the middle of a task. Linux divides the cores between sessions first
+        (sched(7), autogroup), so in its own session even low-priority hashing would slow down the other processes.
         """
         self.started_at = time.monotonic()
-        self.process = subprocess.Popen(
-            self.command,
+        if callable(self.program):
+            self.popen = ForkedProcess(self._prepared(self.program))
+            return
+        self.popen = subprocess.Popen(
+            self.program,
             cwd=folder,
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             pass_fds=self.files,
             process_group=0,
-            preexec_fn=_bound_to(os.getpid()),  # noqa: PLW1509 - the supervisor has no threads
+            preexec_fn=_before_program(os.getpid()),  # noqa: PLW1509 - the supervisor has no threads
         )
 
+    def _prepared(self, run: Callable[[], object]) -> Callable[[], object]:
+        """Returns a function that prepares its process as start() does for a command, and runs."""
+
+        def run_prepared() -> None:
+            os.setpgid(0, 0)
+            if sys.platform.startswith("linux"):
+                _leave_terminal()
+                # For ps and top, which would show the supervisor's command.
+                ctypes.CDLL(None).prctl(PR_SET_NAME, self.name.encode())
+            os.environ.update(self.environment)
+            run()
+
+        return run_prepared
+
     def has_ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
+        return self.popen is not None and self.popen.poll() is not None
 
-    def end(self) -> None:
-        """Asks the leader alone to finish what it is doing."""
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
+    def terminate(self) -> None:
+        """Sends SIGTERM to the leader of the group alone, so that it can finish its work."""
+        if self.popen and self.popen.poll() is None:
+            self.popen.terminate()
 
-    def sweep(self) -> None:
-        """Kills what is left of the group once its leader is gone, or when it took too long."""
-        if self.process:
+    def kill_group(self) -> None:
+        """Kills all processes of the group, after its leader has ended or took too long."""
+        if self.popen:
             with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
+                os.killpg(self.popen.pid, signal.SIGKILL)
+            self.popen.wait()
+            self.popen = None
 
 
 class Supervisor:
-    """The children of one `serve`, and the signals that end it."""
+    """The processes of one `serve`, and the signals that end it."""
 
-    def __init__(self, children: Sequence[Child], folder: Path) -> None:
-        self.children = children
+    def __init__(self, processes: Sequence[SupervisedProcess], folder: Path) -> None:
+        self.processes = processes
         self.folder = folder
         self.is_stopping = False
         self._wake, self._waker = socket.socketpair()
@@ -95,95 +118,101 @@ class Supervisor:
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # only so that it wakes us
-        for child in self.children:
-            child.start(self.folder)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # so that it wakes the supervisor
+        for process in self.processes:
+            process.start(self.folder)
 
-    def wait_until_ready(self, *, seconds: float, patience_seconds: float) -> bool:
-        """Whether all that is essential runs; the rest is waited for no longer than `patience_seconds`.
+    def wait_until_ready(self, *, seconds: float, optional_seconds: float) -> bool:
+        """Returns True when all essential processes are ready. Waits at most `optional_seconds` for the others.
 
-        Raises ChildFailed when a child ends before it was ready, or an essential one takes too long.
+        Returns False if a signal came first. Raises ProcessFailed if a process ends before it was ready, or if an
+        essential one is not ready within `seconds`.
         """
         begin = time.monotonic()
         while not self.is_stopping:
-            waiting = [child for child in self.children if not self._is_up(child)]
+            waiting = [process for process in self.processes if not self._update_readiness(process)]
             elapsed = time.monotonic() - begin
-            essential = [child for child in waiting if child.is_essential]
-            if not waiting or (not essential and elapsed > patience_seconds):
+            essential = [process for process in waiting if process.is_essential]
+            if not waiting or (not essential and elapsed > optional_seconds):
                 return True
             if essential and elapsed > seconds:
-                raise ChildFailed(f"The {essential[0].name} was not ready within {seconds:.0f} seconds.")
-            self._sleep(TICK_SECONDS)
+                raise ProcessFailed(f"The {essential[0].name} was not ready within {seconds:.0f} seconds.")
+            self._sleep(POLL_SECONDS)
         return False
 
     def run(self) -> None:
-        """Keeps the children alive until a signal asks to stop."""
+        """Restarts processes that die, until a signal comes."""
         while not self.is_stopping:
-            for child in self.children:
-                self._mend(child)
-            pauses = [child.restart_at - time.monotonic() for child in self.children if child.process is None]
+            for process in self.processes:
+                self._restart_if_ended(process)
+            pauses = [process.restart_at - time.monotonic() for process in self.processes if process.popen is None]
             self._sleep(max(min(pauses, default=60.0), 0.0))
 
     def stop(self) -> None:
-        """Lets every child finish what it is doing, for a bounded time; then none is left."""
+        """Lets all processes finish their work within STOP_SECONDS, then kills the remaining ones."""
         deadline = time.monotonic() + STOP_SECONDS
-        for child in self.children:
-            child.end()
-        for child in self.children:
-            if child.process:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            if process.popen:
                 try:
-                    child.process.wait(max(deadline - time.monotonic(), 0.1))
+                    process.popen.wait(max(deadline - time.monotonic(), 0.1))
                 except subprocess.TimeoutExpired:
-                    log.warning("The %s did not stop in time and was killed.", child.name)
-            child.sweep()
+                    log.warning("The %s did not stop in time and was killed.", process.name)
+            process.kill_group()
 
-    def _is_up(self, child: Child) -> bool:
-        if child.has_ended():
-            assert child.process
-            raise ChildFailed(f"The {child.name} ended with status {child.process.returncode} while starting.")
-        child.was_ready = child.was_ready or child.is_ready()
-        return child.was_ready
+    def _update_readiness(self, process: SupervisedProcess) -> bool:
+        if process.has_ended():
+            assert process.popen
+            raise ProcessFailed(f"The {process.name} ended with status {process.popen.returncode} while starting.")
+        process.was_ready = process.was_ready or process.is_ready()
+        return process.was_ready
 
-    def _mend(self, child: Child) -> None:
+    def _restart_if_ended(self, process: SupervisedProcess) -> None:
         now = time.monotonic()
-        if child.has_ended():
-            assert child.process
-            if now - child.started_at > SETTLED_AFTER_SECONDS:
-                child.back_off_seconds = FIRST_BACK_OFF_SECONDS
-            pause = child.back_off_seconds
-            log.error("The %s ended (%s); again in %.1f s.", child.name, _reason(child.process.returncode), pause)
-            child.restart_at = now + pause
-            child.back_off_seconds = min(pause * 2, LONGEST_BACK_OFF_SECONDS)
-            child.sweep()
-        elif child.process is None and now >= child.restart_at:
-            child.start(self.folder)
+        if process.has_ended():
+            assert process.popen
+            if now - process.started_at > STABLE_AFTER_SECONDS:
+                process.back_off_seconds = FIRST_BACK_OFF_SECONDS
+            pause, status = process.back_off_seconds, process.popen.wait()
+            reason = signal.Signals(-status).name if status < 0 else f"status {status}"
+            log.error("The %s ended (%s); it restarts in %.1f s.", process.name, reason, pause)
+            process.restart_at = now + pause
+            process.back_off_seconds = min(pause * 2, MAX_BACK_OFF_SECONDS)
+            process.kill_group()
+        elif process.popen is None and now >= process.restart_at:
+            process.start(self.folder)
 
     def _stop(self, *_: object) -> None:
         self.is_stopping = True
 
     def _sleep(self, seconds: float) -> None:
-        """Until a signal comes, at the longest."""
+        """Sleeps until a signal comes, or until the time is over."""
         if select.select([self._wake], [], [], seconds)[0]:
             self._wake.recv(4096)
 
 
-def _reason(status: int) -> str:
-    return signal.Signals(-status).name if status < 0 else f"status {status}"
+def _before_program(parent: int) -> Callable[[], None] | None:
+    """Returns a function that prepares the child process on Linux, between fork and exec.
 
-
-def _bound_to(parent: int) -> Callable[[], None] | None:
-    """On Linux, ends the child when the supervisor is killed without a chance to do it, and takes its terminal away."""
+    The kernel ends the child if the supervisor is killed.
+    """
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
 
-    def before_the_program() -> None:
+    def prepare() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        with suppress(OSError):  # `stty tostop` would stop who writes to the terminal from the background
-            terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
-            fcntl.ioctl(terminal, termios.TIOCNOTTY)
-            os.close(terminal)
-        if os.getppid() != parent:  # it was killed in the meantime
+        _leave_terminal()
+        if os.getppid() != parent:  # the supervisor was killed meanwhile
             os._exit(1)
 
-    return before_the_program
+    return prepare
+
+
+def _leave_terminal() -> None:
+    """Makes a background process lose its terminal: with `stty tostop`, writing to it would stop the process."""
+    with suppress(OSError):
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)
+        os.close(terminal)

@@ -1,6 +1,6 @@
-"""Shows with files that a Celery worker takes tasks: the worker includes this module.
+"""Writes files that show that a Celery worker is ready and alive. The worker includes this module.
 
-Celery's own way to ask a worker, `celery inspect ping`, needs its remote control, which is off.
+Celery's own check, `celery inspect ping`, needs its remote control, which is off.
 """
 
 import os
@@ -8,22 +8,22 @@ from pathlib import Path
 
 from celery.signals import heartbeat_sent, worker_ready
 
-VARIABLE = "WORKER_READY_FILE"
-ALIVE_VARIABLE = "WORKER_ALIVE_FILE"
+READY_FILE_VARIABLE = "WORKER_READY_FILE"
+ALIVE_FILE_VARIABLE = "WORKER_ALIVE_FILE"
 
 
 @worker_ready.connect
-def announce(**_: object) -> None:
-    """Tells `manage.py serve` that the worker has started."""
-    if path := os.environ.get(VARIABLE):
+def create_ready_file(**_: object) -> None:
+    """Creates the file by which `manage.py serve` sees that the worker is ready."""
+    if path := os.environ.get(READY_FILE_VARIABLE):
         Path(path).touch()
 
 
 @heartbeat_sent.connect
-def show_life(**_: object) -> None:
-    """Touches a file every two seconds while the worker has a connection to the broker, for a container's health check.
+def touch_alive_file(**_: object) -> None:
+    """Touches a file with each heartbeat, every two seconds. A container's health check looks at its age.
 
-    A worker that lost the broker or whose loop hangs sends no heartbeat.
+    A worker sends no heartbeat if it has lost the broker or if its event loop hangs.
     """
-    if path := os.environ.get(ALIVE_VARIABLE):
+    if path := os.environ.get(ALIVE_FILE_VARIABLE):
         Path(path).touch()

@@ -1,5 +1,5 @@
-"""The admin panel: a thin skin over Django's own, in which every change is made by a use case."""
+"""The admin panel: Django's own, with our permissions and style; every change is a use case."""
 
-from accounts.admin import audit, history, roles, sessions, signing_in, site, users
+from accounts.admin import audit, login, recent_events, roles, sessions, site, users
 
-__all__ = ["audit", "history", "roles", "sessions", "signing_in", "site", "users"]
+__all__ = ["audit", "login", "recent_events", "roles", "sessions", "site", "users"]

@@ -1,4 +1,4 @@
-"""The audit trail in the panel: to be read, and by nobody to be changed."""
+"""The audit trail in the panel, read-only."""
 
 import json
 from typing import Any, ClassVar
@@ -14,9 +14,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit
-from accounts.admin import history, words
-from accounts.admin.base import PanelModelAdmin, sees_people
-from accounts.admin.days import DayFilter
+from accounts.admin import formatting, recent_events
+from accounts.admin.base import PanelModelAdmin, may_see_users
+from accounts.admin.day_filter import DayFilter
 from accounts.models import AuditEvent, User
 
 
@@ -25,7 +25,7 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(kind, words.event(kind)) for kind in audit.KINDS]
+        return [(kind, formatting.event_label(kind)) for kind in audit.KINDS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(kind=self.value()) if self.value() in audit.KINDS else queryset
@@ -33,22 +33,22 @@ class KindFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(PanelModelAdmin):
-    needs: ClassVar[dict[str, str]] = {"view": "audit.view"}
-    list_display = ("when", "what", "about", "by", "summary", "place")
+    required_permissions: ClassVar[dict[str, str]] = {"view": "audit.view"}
+    list_display = ("created", "kind_link", "user_link", "actor_link", "summary", "client")
     list_display_links = None
-    fields = ("when", "kind", "what", "about", "by", "ip", "user_agent", "request_id", "recorded")
-    readonly_fields = ("when", "what", "about", "by", "recorded")
+    fields = ("created", "kind", "kind_link", "user_link", "actor_link", "ip", "user_agent", "request_id", "all_data")
+    readonly_fields = ("created", "kind_link", "user_link", "actor_link", "all_data")
     list_filter = (KindFilter, DayFilter)
     search_fields = ("request_id",)
-    search_help_text = _("The whole address or the id of a user, or the id of a request.")
+    search_help_text = _("A complete email address, a user ID or a request ID.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        return history.with_addresses(super().get_queryset(request), request)
+        return recent_events.annotate_addresses(super().get_queryset(request), request)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         found = super().get_changelist_instance(request)
-        if not sees_people(request):
-            found.search_help_text = gettext("The id of a user or of a request.")
+        if not may_see_users(request):
+            found.search_help_text = gettext("A user ID or a request ID.")
         return found
 
     def get_search_results(
@@ -57,44 +57,44 @@ class AuditEventAdmin(PanelModelAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        user_id = _user_id(term, may_ask=sees_people(request))
+        user_id = _user_id(term, may_see_users=may_see_users(request))
         if user_id is None:
             return queryset.filter(request_id=term), False
         return queryset.filter(Q(user_id=user_id) | Q(actor_id=user_id)), False
 
     @admin.display(description=_("time"), ordering="id")
-    def when(self, event: AuditEvent) -> str:
-        return words.moment(event.created_at)
+    def created(self, event: AuditEvent) -> str:
+        return formatting.relative_time(event.created_at)
 
-    @admin.display(description=_("what"))
-    def what(self, event: AuditEvent) -> SafeString:
+    @admin.display(description=_("event"))
+    def kind_link(self, event: AuditEvent) -> SafeString:
         page = reverse("admin:accounts_auditevent_change", args=[event.pk])
-        return format_html('<a href="{}" title="{}">{}</a>', page, event.kind, words.event(event.kind))
+        return format_html('<a href="{}" title="{}">{}</a>', page, event.kind, formatting.event_label(event.kind))
 
     @admin.display(description=_("user"))
-    def about(self, event: Any) -> str:
-        return words.person(event.user_email, event.user_id)
+    def user_link(self, event: Any) -> str:
+        return formatting.user_link(event.user_email, event.user_id)
 
     @admin.display(description=_("by"))
-    def by(self, event: Any) -> str:
-        return words.person(event.actor_email, event.actor_id)
+    def actor_link(self, event: Any) -> str:
+        return formatting.user_link(event.actor_email, event.actor_id)
 
     @admin.display(description=_("details"))
     def summary(self, event: AuditEvent) -> str:
-        return words.details(event.data)
+        return formatting.event_details(event.data)
 
     @admin.display(description=_("details"))
-    def recorded(self, event: AuditEvent) -> str:
+    def all_data(self, event: AuditEvent) -> str:
         return json.dumps(audit.ordered(event.data), ensure_ascii=False)
 
     @admin.display(description=_("from"))
-    def place(self, event: AuditEvent) -> str:
-        return history.place(event)
+    def client(self, event: AuditEvent) -> str:
+        return recent_events.client(event)
 
 
-def _user_id(term: str, *, may_ask: bool) -> UUID | None:
-    """Whom an id means, or an address: whether a user has it, only those learn who may see users."""
-    if may_ask and (user := User.objects.with_address(term)):
+def _user_id(term: str, *, may_see_users: bool) -> UUID | None:
+    """Returns the id of the user with this id or address; looks an address up only for actors who may see users."""
+    if may_see_users and (user := User.objects.find_by_email(term)):
         return user.pk
     try:
         return UUID(term)

@@ -1,4 +1,4 @@
-"""The page that asks before something is done to several at once: it lists what will happen to each of them."""
+"""The page that asks for confirmation before an action on several rows: it lists the result for each row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from django.utils.translation import gettext as _
 
 from accounts.admin.base import PanelModelAdmin
 
-LIMIT = 500  # what one request can do in a few seconds; manage.py and the API have no such bound
+LIMIT = 500  # rows that one request can change in a few seconds; manage.py and the API have no such limit
 
 
 @dataclass(frozen=True)
 class Row:
-    """One of the chosen; an obstacle says why nothing will happen to it."""
+    """A selected row. `obstacle` says why the action will not change it; "" if it will."""
 
     pk: Any
     cells: Sequence[object]
@@ -26,12 +26,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Question:
-    """`action` is the name by which the answer comes back; `announcement` says to how many it will be done."""
+class Confirmation:
+    """The contents of the page. `action` is sent back with the form; `announcement` says how many rows will change."""
 
     action: str
     title: object
-    button: object
     announcement: str
     columns: Sequence[str]
     rows: Sequence[Row]
@@ -40,36 +39,36 @@ class Question:
 
     @property
     def is_possible(self) -> bool:
-        return possible(self.rows) > 0
+        return count_possible(self.rows) > 0
 
     @property
     def lines(self) -> list[tuple[Row, list[tuple[str, object]]]]:
-        """Each row with the name of its column beside each cell, as a narrow screen shows them."""
+        """Returns each row with its cells as (column, cell): narrow screens show the column beside the cell."""
         return [(row, list(zip(self.columns, row.cells, strict=True))) for row in self.rows]
 
 
-def possible(rows: Sequence[Row]) -> int:
+def count_possible(rows: Sequence[Row]) -> int:
     return sum(not row.obstacle for row in rows)
 
 
-def is_answered(request: HttpRequest) -> bool:
+def is_confirmed(request: HttpRequest) -> bool:
     return "confirmed" in request.POST
 
 
-def chosen(panel: PanelModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any] | None:
-    """The newest first; None, and a message, if they are too many for one request."""
+def load_selection(panel: PanelModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any] | None:
+    """Loads the selected rows, newest first. Shows a message and returns None if they are too many for one request."""
     found = list(queryset.order_by("-pk")[: LIMIT + 1])
     if len(found) <= LIMIT:
         return found
-    panel.message_user(request, _("At most %d at once: choose fewer, or use manage.py.") % LIMIT, messages.ERROR)
+    panel.message_user(request, _("You can select at most %d. Select fewer, or use manage.py.") % LIMIT, messages.ERROR)
     return None
 
 
-def page(panel: PanelModelAdmin, request: HttpRequest, question: Question) -> HttpResponse:
+def response(panel: PanelModelAdmin, request: HttpRequest, confirmation: Confirmation) -> HttpResponse:
     context = {
         **panel.admin_site.each_context(request),
-        "title": question.title,
+        "title": confirmation.title,
         "opts": panel.opts,
-        "question": question,
+        "confirmation": confirmation,
     }
     return TemplateResponse(request, "admin/accounts/confirmation.html", context)

@@ -1,7 +1,7 @@
-"""The first page: how many there are of what needs a look, how the last 30 days went, and what happened last.
+"""The first page: numbers that need attention, charts of the last 30 days, and the latest events.
 
-Each number leads to its list. At a million users counting takes a while, so a process counts once a minute, and the
-days that are over once a day; the page says how old its numbers may be.
+Each number links to its list. Counting a million users takes a while, so a process counts once a minute, and past days
+once a day. The page says how old its numbers may be.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,12 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
-from accounts.admin import history, links
-from accounts.admin.base import holds
-from accounts.admin.charts import Chart, chart, counted
-from accounts.admin.pills import narrowed
+from accounts.admin import page_urls, recent_events
+from accounts.admin.base import has_permission
+from accounts.admin.charts import Chart, cached_count, daily_chart
+from accounts.admin.quick_filters import filter_users
 from accounts.models import AuditEvent, User
 
 LOGIN = "session:opened"
@@ -23,7 +24,7 @@ LOGIN = "session:opened"
 
 @dataclass(frozen=True)
 class Tile:
-    """A number with the address of the list of what it counts; `tone` is warn, bad or empty."""
+    """A number with the URL of its list; `tone` is warn, bad or ""."""
 
     label: str
     value: int
@@ -40,39 +41,47 @@ _providers: list[Provider] = []
 
 
 def on_overview(provider: Provider) -> Provider:
-    """Registers what shows one more number, or returns None to those who may not see it."""
+    """Registers a provider of one more number; it returns None if the actor may not see it."""
     _providers.append(provider)
     return provider
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
-    """What the first page shows to whoever looks."""
-    tiles = _people() if holds(request, "users.view") else []
+    """Returns the contents of the page, as far as the actor may see them."""
+    tiles = _user_tiles() if has_permission(request, "users.view") else []
     return {
         "tiles": tiles + [tile for provider in _providers if (tile := provider(request))],
         "charts": _charts(request),
-        "latest": history.latest(request) if holds(request, "audit.view") else None,
+        "latest": recent_events.latest(request) if has_permission(request, "audit.view") else None,
     }
 
 
-def _people() -> list[Tile]:
+def _user_tiles() -> list[Tile]:
     return [
-        Tile(_("Users"), counted("users", User.objects.all), links.users()),
-        _pill(_("New this week"), "new"),
-        _pill(_("Unverified"), "unverified", "warn"),
-        _pill(_("Suspended"), "suspended", "bad"),
+        Tile(_("Users"), cached_count("users", User.objects.all), page_urls.users()),
+        _quick_filter_tile(_("New this week"), "new"),
+        _quick_filter_tile(_("Unconfirmed"), "unverified", "warn"),
+        _quick_filter_tile(pgettext("users", "Suspended"), "suspended", "bad"),
+        _unprotected_admins_tile(),
     ]
 
 
-def _pill(label: str, pill: str, tone: str = "") -> Tile:
-    return Tile(label, counted(pill, lambda: narrowed(User.objects.all(), pill)), links.users(show=pill), tone)
+def _unprotected_admins_tile() -> Tile:
+    number = cached_count("unprotected", lambda: filter_users(User.objects.all(), "admins").filter(mfa_enabled=False))
+    address = page_urls.users(show="admins", mfa_enabled__exact=0)
+    return Tile(_("Admins without second factor"), number, address, "warn")
+
+
+def _quick_filter_tile(label: str, name: str, tone: str = "") -> Tile:
+    number = cached_count(name, lambda: filter_users(User.objects.all(), name))
+    return Tile(label, number, page_urls.users(show=name), tone)
 
 
 def _charts(request: HttpRequest) -> list[Chart]:
     charts = []
-    if holds(request, "users.view"):
-        charts.append(chart("sign-ups", _("Sign-ups"), User.objects.all(), lambda day: links.users(day=day)))
-    if holds(request, "audit.view"):
+    if has_permission(request, "users.view"):
+        charts.append(daily_chart("sign-ups", _("Sign-ups"), User.objects.all(), lambda day: page_urls.users(day=day)))
+    if has_permission(request, "audit.view"):
         logins = AuditEvent.objects.filter(kind=LOGIN)
-        charts.append(chart("logins", _("Logins"), logins, lambda day: links.events(kind=LOGIN, day=day)))
+        charts.append(daily_chart("logins", _("Logins"), logins, lambda day: page_urls.events(kind=LOGIN, day=day)))
     return charts

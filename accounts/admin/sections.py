@@ -1,6 +1,6 @@
-"""The lists on a user's page: their sessions, and what history and other packages add.
+"""The lists on a user's page: second factors, sessions, events, and those of other packages.
 
-A package that knows more about users registers a function with `on_user_page`, as notifications does for mails.
+A package registers a list with `on_user_page`, as notifications does for emails.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,20 +9,25 @@ from dataclasses import dataclass
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
-from accounts.admin import words
-from accounts.admin.base import actor_of, holds
-from accounts.admin.devices import device
-from accounts.admin.signing_in import session_of
+from accounts.admin import formatting
+from accounts.admin.base import get_actor, has_permission
+from accounts.admin.login import get_session
+from accounts.admin.user_agents import device_name
+from accounts.mfa import factors, recovery_codes
+from accounts.mfa.factors import Factor
 from accounts.models import Session, User
 
 ROWS = 10
+TYPES = {"totp": gettext_lazy("Authenticator app"), "passkey": gettext_lazy("Passkey")}
 
 
 @dataclass(frozen=True)
 class Section:
-    """A titled table; `more` is the address of the whole list, if there is one."""
+    """A table with a title; `more` is the URL of the whole list, if there is one."""
 
     name: str
     title: str
@@ -33,7 +38,7 @@ class Section:
 
     @property
     def cells(self) -> list[list[tuple[str, object]]]:
-        """Each row with the name of its column beside each cell, as a narrow screen shows them."""
+        """Returns each row with its cells as (column, cell): narrow screens show the column beside the cell."""
         return [list(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
@@ -42,33 +47,55 @@ _providers: list[Provider] = []
 
 
 def on_user_page(provider: Provider) -> Provider:
-    """Registers what shows one more section, or returns None to those who may not see it."""
+    """Registers a provider of one more section; it returns None if the actor may not see it."""
     _providers.append(provider)
     return provider
 
 
-def of(request: HttpRequest, user: User) -> list[Section]:
+def for_user(request: HttpRequest, user: User) -> list[Section]:
     return [section for provider in _providers if (section := provider(request, user))]
 
 
 @on_user_page
+def _factors(request: HttpRequest, user: User) -> Section | None:
+    """Lists the second factors, and how many recovery codes are left."""
+    age = formatting.relative_time
+    found = factors.of_user(user)
+    rows: list[list[object]] = [
+        [TYPES[one.type], one.name, age(one.created_at), age(one.last_used_at)] for one in found
+    ]
+    if rows:
+        left = recovery_codes.number_left(user)
+        text = ngettext("%d code left", "%d codes left", left) % left
+        rows.append([_("Recovery codes"), text, formatting.EMPTY, formatting.EMPTY])
+    columns = [_("Type"), _("Name"), _("Added"), _("Last used")]
+    return Section("factors", _("Second factors"), columns, rows, _("No second factor."))
+
+
+def _factor_row(factor: Factor) -> list[object]:
+    times = [formatting.relative_time(at) for at in (factor.created_at, factor.last_used_at)]
+    return [TYPES[factor.type], factor.name, *times]
+
+
+@on_user_page
 def _sessions(request: HttpRequest, user: User) -> Section | None:
-    """Those that live, the one used last first."""
-    if not holds(request, "sessions.view"):
+    """Lists the active sessions, the last used one first."""
+    if not has_permission(request, "sessions.view"):
         return None
-    living = list(user.sessions.alive().order_by("-last_used_at", "-id"))
-    may_end = holds(request, "sessions.revoke") and actor_of(request).holds_role(user.role)
-    rows = [_session_row(request, place, session, may_end) for place, session in enumerate(living, 1)]
-    columns = ["#", _("Device"), _("Address"), _("Signed in"), _("Last used"), _("Ends"), ""]
-    return Section("sessions", _("Sessions"), columns, rows, _("Signed in nowhere."))
+    active = list(user.sessions.active().order_by("-last_used_at", "-id"))
+    may_end = has_permission(request, "sessions.revoke") and get_actor(request).holds_permissions_of(user.role)
+    rows = [_session_row(request, place, session, may_end) for place, session in enumerate(active, 1)]
+    columns = ["#", _("Device"), capfirst(_("IP address")), _("Level")]
+    columns += [_("Logged in"), _("Last used"), _("Expires"), ""]
+    return Section("sessions", _("Sessions"), columns, rows, _("No open sessions."))
 
 
 def _session_row(request: HttpRequest, place: int, session: Session, may_end: bool) -> list[object]:
-    ours = session_of(request)
-    name = format_html('<span title="{}">{}</span>', session.user_agent, device(session.user_agent))
+    ours = get_session(request)
+    name = format_html('<span title="{}">{}</span>', session.user_agent, device_name(session.user_agent))
     if ours and ours.pk == session.pk:
-        name = format_html("{} {}", name, words.badge(_("You, now"), "good"))
-    times = [words.moment(at) for at in (session.created_at, session.last_used_at, session.ends_at)]
-    context = {"session": session, "name": device(session.user_agent)}
+        name = format_html("{} {}", name, formatting.badge(_("This session"), "good"))
+    times = [formatting.relative_time(at) for at in (session.created_at, session.last_used_at, session.ends_at)]
+    context = {"session": session, "name": device_name(session.user_agent)}
     button = render_to_string("admin/accounts/user/end_session.html", context, request) if may_end else ""
-    return [place, name, session.ip or words.NOTHING, *times, button]
+    return [place, name, session.ip or formatting.EMPTY, session.acr, *times, button]

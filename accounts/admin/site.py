@@ -1,22 +1,29 @@
-"""The panel as a whole: who may enter, and what it is called."""
+"""The admin site: access, the order of its lists, and its own pages for the login, passwords and second factors."""
 
-from collections.abc import Iterable
-from functools import cache
+import json
+from collections.abc import Callable, Iterable
+from functools import cache, update_wrapper
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from django.views.i18n import set_language
 
-from accounts.admin import overview, signing_in
+from accounts import passkey_login
+from accounts.admin import fresh_login, login, overview, own_factors, proof_forms, second_step
+from accounts.mfa import policy
 
-#: What other packages would list here and nobody needs: a user has one role, and a mail's row is its result.
-UNUSED = {"auth.group", "django_celery_results.groupresult", "django_celery_results.taskresult"}
-PLACES = {"User": 0, "Role": 1, "Session": 2, "AuditEvent": 3}
+#: Models of other packages that the panel leaves out: a user has one role, and an outbox row has its own result.
+HIDDEN_MODELS = {"auth.group", "django_celery_results.groupresult", "django_celery_results.taskresult"}
+#: Pages of a user who must add a second factor, by the names of their URLs. Every other page leads to `second_factor`.
+OPEN_TO_OVERDUE = {"second_factor", "confirm", "logout", "jsi18n"}
+MODEL_ORDER = {"User": 0, "Role": 1, "Session": 2, "AuditEvent": 3}
 
 
 class Panel(admin.AdminSite):
@@ -25,55 +32,81 @@ class Panel(admin.AdminSite):
     index_title = _("Overview")
     site_url = None
     enable_nav_sidebar = False
-    login_form = signing_in.LoginForm
+    login_form = login.LoginForm
 
     def __init__(self) -> None:
         super().__init__()
-        self.disable_action("delete_selected")  # it asks no use case
+        self.disable_action("delete_selected")  # it bypasses the use case
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
         models: Iterable[type[Model]] = (
             [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         )
-        used = [model for model in models if model._meta.label_lower not in UNUSED]
+        used = [model for model in models if model._meta.label_lower not in HIDDEN_MODELS]
         super().register(used, admin_class, **options)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """What people come for first: users before what is about them."""
+        """Puts users first, then roles, sessions and events."""
         found = super().get_app_list(request, app_label)
         for app in found:
-            app["models"].sort(key=lambda model: PLACES.get(model["object_name"], len(PLACES)))
+            app["models"].sort(key=lambda model: MODEL_ORDER.get(model["object_name"], len(MODEL_ORDER)))
         return found
 
     def get_urls(self) -> list[Any]:
-        """With the choice of a language, also for who is not signed in, which a cookie remembers.
+        """Adds the pages of second factors, and the choice of a language, which is stored in a cookie. Of these, only
+        `confirm/` needs a session.
 
-        Without "view on site": nothing here has a page elsewhere, and it fails on what is no id.
+        Removes "view on site": no object has a page elsewhere, and the view fails on an invalid id.
         """
-        theirs = [one for one in super().get_urls() if getattr(one, "name", None) != "view_on_site"]
-        return [path("language/", set_language, name="language"), *theirs]
+        patterns = [one for one in super().get_urls() if getattr(one, "name", None) != "view_on_site"]
+        ours = [
+            path("language/", set_language, name="language"),
+            path("login/second/", lambda request: second_step.view(request, self), name="second_step"),
+            path("second-factor/", lambda request: own_factors.view(request, self), name="second_factor"),
+            path("confirm/", self.admin_view(lambda request: fresh_login.view(request, self)), name="confirm"),
+        ]
+        return ours + patterns
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
+        """Leads a user who must add a second factor to the page for it, from all pages but OPEN_TO_OVERDUE."""
+
+        def guarded(request: HttpRequest, *args: Any, **options: Any) -> Any:
+            return redirect("admin:second_factor") if _is_overdue(request) else view(request, *args, **options)
+
+        return super().admin_view(update_wrapper(guarded, view), cacheable)
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """For people whose role permits something, as long as the session stands that they opened by signing in."""
-        return super().has_permission(request) and signing_in.session_of(request) is not None
+        """Allows users whose role has a permission of the panel, while their session is active."""
+        return super().has_permission(request) and login.get_session(request) is not None
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, overview.context(request) | (extra_context or {}))
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response = super().login(request, extra_context)
-        form = (response.context_data or {}).get("form") if isinstance(response, TemplateResponse) else None
-        if isinstance(form, signing_in.LoginForm) and form.refusal and form.retry_after:
-            response.status_code = form.refusal.status
-            response["Retry-After"] = str(form.retry_after)
+        options = {"passkey_options": json.dumps(passkey_login.begin())} if settings.PASSKEY_LOGIN else {}
+        response = super().login(request, options | (extra_context or {}))
+        if not isinstance(response, TemplateResponse):
+            return response
+        form = (response.context_data or {}).get("form")
+        if isinstance(form, login.LoginForm) and form.error:
+            return second_step.after_password(request, form.error) or proof_forms.add_retry_after(response, form.error)
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        session = login.get_session(request)
+        if session and session.user.mfa_enabled and not fresh_login.is_fresh(request):
+            return fresh_login.ask(request, request.path)
         context = {**self.each_context(request), **(extra_context or {})}
-        return signing_in.PasswordChange.as_view(extra_context=context)(request)
+        return login.PasswordChange.as_view(extra_context=context)(request)
+
+
+def _is_overdue(request: HttpRequest) -> bool:
+    session = login.get_session(request)
+    name = request.resolver_match.url_name if request.resolver_match else None
+    return session is not None and name not in OPEN_TO_OVERDUE and policy.is_overdue(session.user)
 
 
 @cache
 def panel() -> Panel:
-    """The one site. Django asks for it again while it loads it; a second one would lack what was registered by then."""
+    """Returns the only site. Django calls this again while it loads; a second site would lack the models so far."""
     return Panel()

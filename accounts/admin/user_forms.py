@@ -1,39 +1,44 @@
-"""The forms in which users are created and changed."""
+"""The forms that create and change users."""
 
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts import names, roles, users
+from accounts import permissions, users, validators
 from accounts.admin.forms import AddressField, MetadataField, RoleField, UseCaseForm
 from accounts.forms import FullNameField
 from accounts.models import Role, User
 
 
-class SuspendForm(forms.Form):
-    """Why somebody is suspended, and until when."""
+class ReasonForm(forms.Form):
+    """The reason of an action."""
 
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=names.REASON_LENGTH,
+        max_length=validators.REASON_MAX_LENGTH,
         required=False,
-        validators=[names.validate_reason],
+        validators=[validators.validate_reason],
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
+
+
+class SuspendForm(ReasonForm):
+    """The reason and the end of a suspension."""
+
     until = forms.DateTimeField(
-        label=_("Until, in UTC"),
+        label=_("Until (UTC)"),
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text=_("Left empty, until somebody activates them."),
+        help_text=_("If empty, until an administrator activates the user."),
     )
 
 
-ROLE_HELP = _("UserManager's own permissions count only while the address is confirmed.")
+ROLE_HELP = _("UserManager's own permissions apply only while the email address is confirmed.")
 
 
 class RoleForm(forms.Form):
-    """Which role to give."""
+    """The role to assign."""
 
     role = RoleField(label=_("Role"), help_text=ROLE_HELP)
 
@@ -55,9 +60,9 @@ class UserForm(UseCaseForm):
             self.fields.pop("role", None)
         elif isinstance(role, RoleField):
             role.offer_to(self.actor)
-            role.initial = Role.objects.filter(name=roles.USER).first()
+            role.initial = Role.objects.filter(name=permissions.USER).first()
 
-    def carry_out(self) -> User:
+    def perform(self) -> User:
         return users.update(self.instance, actor=self.actor, **self.changes())
 
 
@@ -67,10 +72,10 @@ class NewUserForm(UserForm):
         required=False,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "size": 40}),
-        help_text=_("Left empty, they are invited by mail to choose one."),
+        help_text=_("If empty, an email invites the user to choose one."),
     )
 
-    def carry_out(self) -> User:
+    def perform(self) -> User:
         fields = {**self.cleaned_data}
         password = fields.pop("password") or None
         return users.create(fields.pop("email"), actor=self.actor, password=password, **fields)

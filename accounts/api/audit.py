@@ -1,18 +1,18 @@
-"""The audit trail."""
+"""Lists audit events."""
 
 from typing import ClassVar
 
 from rest_framework.response import Response
 
-from accounts.api.base import SignedIn
-from accounts.api.outputs import AuditEventSerializer
-from accounts.api.people import OfPeople
-from accounts.api.schema import EVENT_EXAMPLE, SIGNED_IN, operation
-from accounts.filters import AuditFilter
+from accounts.api.base import AuthenticatedRequest
+from accounts.api.schema import AUTHENTICATION_ERRORS, EVENT_EXAMPLE, operation
+from accounts.api.serializers import AuditEventSerializer
+from accounts.api.user_scoped import UserScopedViewSet
+from accounts.listing.filters import AuditFilter
 from accounts.models import AuditEvent
 
 
-class AuditViewSet(OfPeople):
+class AuditViewSet(UserScopedViewSet):
     queryset = AuditEvent.objects.all()
     serializer_class = AuditEventSerializer
     filterset_class = AuditFilter
@@ -21,25 +21,25 @@ class AuditViewSet(OfPeople):
     @operation(
         "List audit events",
         success=(200, AuditEventSerializer(many=True)),
-        refusals=[*SIGNED_IN, "permission_denied", "validation_error"],
-        answer=EVENT_EXAMPLE,
+        errors=[*AUTHENTICATION_ERRORS, "permission_denied", "validation_error"],
+        response_example=EVENT_EXAMPLE,
     )
-    def list(self, request: SignedIn) -> Response:
-        return self.page_of(self.filter_queryset(self.get_queryset()), AuditEventSerializer)
+    def list(self, request: AuthenticatedRequest) -> Response:
+        return self.paginated_response(self.filter_queryset(self.get_queryset()), AuditEventSerializer)
 
 
-class UserAuditViewSet(OfPeople):
+class UserAuditViewSet(UserScopedViewSet):
     queryset = AuditEvent.objects.all()
     serializer_class = AuditEventSerializer
     filterset_class = AuditFilter
 
     @operation(
         "List the audit events of a user",
-        description="Where somebody else acted from, `ip` and `user_agent`, is shown with `audit.view` alone.",
+        description="Without `audit.view`, `ip` is null and `user_agent` empty in events that another user caused.",
         success=(200, AuditEventSerializer(many=True)),
-        refusals=[*SIGNED_IN, "permission_denied", "not_found", "validation_error"],
-        answer=EVENT_EXAMPLE,
+        errors=[*AUTHENTICATION_ERRORS, "permission_denied", "not_found", "validation_error"],
+        response_example=EVENT_EXAMPLE,
     )
-    def list(self, request: SignedIn, pk: str) -> Response:
-        events = self.get_queryset().filter(user_id=self.person(pk, "audit.view").pk)
-        return self.page_of(self.filter_queryset(events), AuditEventSerializer)
+    def list(self, request: AuthenticatedRequest, pk: str) -> Response:
+        events = self.get_queryset().filter(user_id=self.get_self_or_user(pk, "audit.view").pk)
+        return self.paginated_response(self.filter_queryset(events), AuditEventSerializer)

@@ -1,74 +1,147 @@
-"""What all views have in common: in which order a request is judged, and how its input is read."""
+"""The base classes of all views: the order of their checks, how they read input, and responses that several share."""
 
+from functools import cache, cached_property
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from accounts import hashers
-from accounts.access_tokens import SessionJWTAuthentication
+from accounts import freshness
 from accounts.api import errors
-from accounts.api.parsers import take_in
+from accounts.api.parsers import read_body
 from accounts.errors import Overloaded, TokenNotValid
+from accounts.hashing import hashers
+from accounts.jwt.access_tokens import SessionJWTAuthentication
+from accounts.mfa import policy
 from accounts.models import Session, User
 
 
-class ApiView(APIView):
-    """Refuses a method that does not exist before it asks who is there, and asks that when the body has arrived."""
+class StatelessView(APIView):
+    """Creates renderers, parsers, authenticators and permissions once, and not for each request: none has a state."""
 
+    @cached_property
+    def allowed_methods(self) -> list[str]:
+        return super().allowed_methods  # looks for a handler of each method, and is asked for twice
+
+    def get_renderers(self) -> list[Any]:
+        return _instances(tuple(self.renderer_classes))
+
+    def get_parsers(self) -> list[Any]:
+        return _instances(tuple(self.parser_classes))
+
+    def get_authenticators(self) -> list[Any]:
+        return _instances(tuple(self.authentication_classes))
+
+    def get_permissions(self) -> list[Any]:
+        return _instances(tuple(self.permission_classes))
+
+    def get_content_negotiator(self) -> Any:
+        return _instances((self.content_negotiation_class,))[0]
+
+    def perform_authentication(self, request: Request) -> None:
+        if self.authentication_classes:  # a public view does not read the user
+            super().perform_authentication(request)
+
+
+@cache
+def _instances(classes: tuple[type[Any], ...]) -> list[Any]:
+    return [one() for one in classes]
+
+
+class ApiView(StatelessView):
+    """Answers 405 before authenticating, and authenticates only once the body has been read."""
+
+    is_open_to_overdue = False  # whether a user may call it who must add a second factor before anything else
     http_method_names = ("get", "head", "post", "put", "patch", "delete")
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if request.method not in self.allowed_methods:
             self.http_method_not_allowed(request)
-        take_in(request)
+        read_body(request)
         super().initial(request, *args, **kwargs)
+        self.check_second_factor(request)
         if request.method not in SAFE_METHODS:
-            request.data  # noqa: B018 - nothing is done for a body that nobody understands, needed or not
+            request.data  # noqa: B018 - rejects a malformed body even if the view does not read it
+
+    def check_second_factor(self, request: Request) -> None:
+        """Raises EnrolmentRequired if the caller must add a second factor first, and FreshLoginRequired if the view
+        needs a fresh login."""
+        session = request.auth
+        if isinstance(session, Session):
+            if not self.is_open_to_overdue:
+                policy.require_not_overdue(session.user)
+            if self.needs_fresh_login(session):
+                freshness.require(session)
+
+    def needs_fresh_login(self, session: Session) -> bool:
+        """Returns whether the user must have authenticated within FRESH_LOGIN_LIFETIME. By default, they needn't."""
+        return False
 
 
-class OpenView(ApiView):
-    """For those who are not signed in; a stale Authorization header does no harm."""
+class PublicView(ApiView):
+    """A view that needs no access token, or reads it itself. It ignores an expired Authorization header."""
 
     authentication_classes = ()
     permission_classes = ()
 
 
-class HashingView(OpenView):
-    """One that hashes a password: refuses a flood before anything is read, so that it takes little from the others."""
+class HashingView(PublicView):
+    """A public view that hashes a password.
+
+    Rejects a request that would wait too long for a hash slot before reading its body. Without this, a flood would
+    slow down other clients.
+    """
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST":
             try:
-                hashers.require_room()
+                hashers.require_free_slot()
             except Overloaded as error:
-                return errors.refusal(error)
+                return errors.error_response(error)
         return super().dispatch(request, *args, **kwargs)
 
 
-def session_of(request: Request) -> Session | None:
-    """The session of a request to an OpenView, if its Authorization header names one that is alive."""
+def optional_session(request: Request) -> Session | None:
+    """Returns the session of the access token that a PublicView was sent; None without a valid token."""
     try:
-        signed_in = SessionJWTAuthentication().authenticate(request)
+        authenticated = SessionJWTAuthentication().authenticate(request)
     except TokenNotValid:
         return None
-    return signed_in[1] if signed_in else None
+    return authenticated[1] if authenticated else None
 
 
-class SignedIn(Request):
-    """A request as authentication leaves it: who asks, and with which session."""
+class AuthenticatedRequest(Request):
+    """The type of an authenticated request, with the user and their session."""
 
     user: User
     auth: Session
 
 
-def read(serializer: type[Serializer[Any]], request: Request, **options: Any) -> dict[str, Any]:
-    """The checked input of a request. Raises ValidationError."""
-    checked = serializer(data=request.data, **options)
-    checked.is_valid(raise_exception=True)
-    data: dict[str, Any] = checked.validated_data
+def read_input(serializer: type[Serializer[Any]], request: Request, **options: Any) -> dict[str, Any]:
+    """Validates the body of a request with the serializer and returns its data. Raises ValidationError."""
+    validator = serializer(data=request.data, **options)
+    validator.is_valid(raise_exception=True)
+    data: dict[str, Any] = validator.validated_data
     return data
+
+
+def created(body: Any, path: str) -> Response:
+    """Returns a 201 with the URL of the new row: on PUBLIC_URL, because the client chooses the Host header."""
+    return Response(body, 201, headers={"Location": f"{settings.PUBLIC_URL}/api/v1/{path}"})
+
+
+def email_sent() -> Response:
+    """Returns the response to an administrator who had an email sent to a user."""
+    return Response({"detail": _("The email is on its way.")}, 202)
+
+
+def email_sent_if_known() -> Response:
+    """Returns the same response for known and unknown addresses, so that it does not reveal who has an account."""
+    return Response({"detail": _("If there is an account with this address, an email is on its way.")}, 202)

@@ -1,18 +1,20 @@
-"""Inviting a user again, seeing how their invitation stands, and taking it back."""
+"""Sends, shows, revokes and accepts invitations."""
 
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import invitations
-from accounts.api.base import SignedIn
-from accounts.api.outputs import DetailSerializer
-from accounts.api.people import OfPeople, a_mail_is_on_its_way
-from accounts.api.schema import SIGNED_IN, operation
+from accounts.api.base import AuthenticatedRequest, HashingView, email_sent, read_input
+from accounts.api.input_fields import FullNameField, NewPasswordField, TokenField
+from accounts.api.schema import AUTHENTICATION_ERRORS, operation
+from accounts.api.serializers import DetailSerializer
+from accounts.api.user_scoped import UserScopedViewSet
 from accounts.models import User
 
-REFUSALS = (*SIGNED_IN, "permission_denied", "not_found")
+ERRORS = (*AUTHENTICATION_ERRORS, "permission_denied", "not_found")
 
 
 class InvitationSerializer(serializers.Serializer[Any]):
@@ -20,30 +22,51 @@ class InvitationSerializer(serializers.Serializer[Any]):
     invited_at = serializers.DateTimeField(allow_null=True)
 
 
-class InvitationViewSet(OfPeople):
+class InvitationViewSet(UserScopedViewSet):
     queryset = User.objects.all()
 
-    @operation("Invite a user again", success=(202, DetailSerializer), refusals=[*REFUSALS, "conflict"])
-    def send(self, request: SignedIn, pk: str) -> Response:
-        invitations.invite(self.other(pk, "users.change"), actor=request.user)
-        return a_mail_is_on_its_way()
+    @operation("Invite a user again", success=(202, DetailSerializer), errors=[*ERRORS, "conflict"])
+    def send(self, request: AuthenticatedRequest, pk: str) -> Response:
+        invitations.invite(self.get_user(pk, "users.change"), actor=request.user)
+        return email_sent()
 
     @operation(
-        "See how an invitation stands",
+        "See the state of an invitation",
+        operation_id="see_how_an_invitation_stands",
         success=(200, InvitationSerializer),
-        refusals=REFUSALS,
-        answer={"state": "sent", "invited_at": "2026-01-02T03:04:05.678901Z"},
+        errors=ERRORS,
+        response_example={"state": "sent", "invited_at": "2026-01-02T03:04:05.678901Z"},
     )
-    def retrieve(self, request: SignedIn, pk: str) -> Response:
-        user = self.other(pk, "users.view")
-        stands = {"state": invitations.state(user), "invited_at": user.invited_at}
-        return Response(InvitationSerializer(stands).data)
+    def retrieve(self, request: AuthenticatedRequest, pk: str) -> Response:
+        user = self.get_user(pk, "users.view")
+        invitation = {"state": invitations.state_of(user), "invited_at": user.invited_at}
+        return Response(InvitationSerializer(invitation).data)
 
     @operation(
         "Revoke an invitation",
-        description="Its links are dead, and a forgotten password brings no other. Refused for one that was accepted.",
-        refusals=[*REFUSALS, "conflict"],
+        description="Its links stop working, and the user gets no reset link to choose a password instead. An "
+        "accepted invitation cannot be revoked (`conflict`).",
+        errors=[*ERRORS, "conflict"],
     )
-    def revoke(self, request: SignedIn, pk: str) -> Response:
-        invitations.revoke(self.other(pk, "users.change"), actor=request.user)
+    def revoke(self, request: AuthenticatedRequest, pk: str) -> Response:
+        invitations.revoke(self.get_user(pk, "users.change"), actor=request.user)
+        return Response(status=204)
+
+
+class AcceptInvitationInput(serializers.Serializer[Any]):
+    token = TokenField()
+    password = NewPasswordField()
+    full_name = FullNameField()
+
+
+class AcceptInvitationView(HashingView):
+    @operation(
+        "Accept an invitation",
+        request=AcceptInvitationInput,
+        errors=["invalid_token", "throttled", "overloaded"],
+        request_example={"token": "the token of the mailed link", "password": "correct horse battery staple"},
+    )
+    def post(self, request: Request) -> Response:
+        data = read_input(AcceptInvitationInput, request)
+        invitations.accept(data.pop("token"), data.pop("password"), **data)
         return Response(status=204)

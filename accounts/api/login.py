@@ -1,4 +1,4 @@
-"""Logging in, refreshing, checking a token and logging out."""
+"""Logs in and out, exchanges refresh tokens and checks tokens."""
 
 from typing import Any
 
@@ -8,19 +8,21 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import access_tokens, login, sessions
-from accounts.access_tokens import SessionJWTAuthentication
-from accounts.api.base import ApiView, HashingView, OpenView, SignedIn, read
-from accounts.api.fields import PasswordField, TextField, TokenField
-from accounts.api.outputs import SignInSerializer, TokensSerializer, UserSerializer
-from accounts.api.schema import SIGNED_IN, USER_EXAMPLE, operation
+from accounts import login, sessions
+from accounts.api.base import ApiView, AuthenticatedRequest, HashingView, PublicView, read_input
+from accounts.api.input_fields import PasswordField, StrictCharField, TokenField
+from accounts.api.schema import TOKEN_ERRORS, USER_EXAMPLE, operation
+from accounts.api.serializers import SignInSerializer, TokensSerializer, UserSerializer
 from accounts.errors import NotAuthenticated
+from accounts.jwt import access_tokens
+from accounts.jwt.access_tokens import SessionJWTAuthentication
+from accounts.mfa import policy
 
 TOKENS_EXAMPLE = {"access": "eyJhbGciOiJFUzI1NiIs…", "refresh": "AQGTiPF8…", "token_type": "Bearer", "expires_in": 900}
 
 
 class LoginInput(serializers.Serializer[Any]):
-    email = TextField(max_length=254)
+    email = StrictCharField(max_length=254)
     password = PasswordField(max_length=1024)
 
 
@@ -29,52 +31,55 @@ class LoginView(HashingView):
         "Log in",
         request=LoginInput,
         success=(200, SignInSerializer),
-        refusals=["invalid_credentials", "email_not_verified", "account_suspended", "throttled", "overloaded"],
-        example={"email": "ana@example.com", "password": "correct horse battery staple"},
-        answer={**TOKENS_EXAMPLE, "user": USER_EXAMPLE},
+        errors=[
+            *("invalid_credentials", "email_not_verified", "account_suspended", "throttled", "overloaded"),
+            *("second_factor_required", "enrolment_required"),
+        ],
+        request_example={"email": "ana@example.com", "password": "correct horse battery staple"},
+        response_example={**TOKENS_EXAMPLE, "user": USER_EXAMPLE},
     )
     def post(self, request: Request) -> Response:
-        sign_in = login.log_in(**read(LoginInput, request))
-        return Response({**_tokens(sign_in), "user": UserSerializer(sign_in.session.user).data})
+        sign_in = login.log_in(**read_input(LoginInput, request))
+        return Response(sign_in_body(sign_in))
 
 
 class RefreshInput(serializers.Serializer[Any]):
     refresh = TokenField()
 
 
-class RefreshView(OpenView):
+class RefreshView(PublicView):
     @operation(
         "Exchange a refresh token",
-        description="A token works once; again within the grace period it is answered with the same successor, "
-        "and after that it ends the session.",
+        description="A refresh token works once. If it is sent again within the grace period, the response contains "
+        "the same new refresh token. If it is sent again later, the session ends.",
         request=RefreshInput,
         success=(200, TokensSerializer),
-        refusals=["token_not_valid"],
-        example={"refresh": "AQGTiPF8…"},
-        answer=TOKENS_EXAMPLE,
+        errors=["token_not_valid", "enrolment_required"],
+        request_example={"refresh": "AQGTiPF8…"},
+        response_example=TOKENS_EXAMPLE,
     )
     def post(self, request: Request) -> Response:
-        return Response(_tokens(login.refresh(read(RefreshInput, request)["refresh"])))
+        return Response(tokens(login.refresh(read_input(RefreshInput, request)["refresh"])))
 
 
 class VerifyInput(serializers.Serializer[Any]):
-    token = TextField(max_length=16 * 1024, write_only=True)
+    token = StrictCharField(max_length=16 * 1024, write_only=True)
 
 
-class VerifyView(OpenView):
+class VerifyView(PublicView):
     @operation(
         "Check a token",
-        description="Takes an access token or a refresh token; neither is used up.",
+        description="Accepts an access token or a refresh token. The token stays valid.",
         request=VerifyInput,
         success=(200, OpenApiTypes.OBJECT),
-        refusals=["token_not_valid"],
-        example={"token": "eyJhbGciOiJFUzI1NiIs…"},
-        answer={},
+        errors=["token_not_valid", "enrolment_required"],
+        request_example={"token": "eyJhbGciOiJFUzI1NiIs…"},
+        response_example={},
     )
     def post(self, request: Request) -> Response:
-        token = read(VerifyInput, request)["token"]
-        check = access_tokens.check if "." in token else sessions.check
-        check(token)
+        token = read_input(VerifyInput, request)["token"]
+        find_session = access_tokens.find_session if "." in token else sessions.find_by_refresh_token
+        policy.require_not_overdue(find_session(token).user)
         return Response({})
 
 
@@ -82,35 +87,45 @@ class LogoutInput(serializers.Serializer[Any]):
     refresh = TokenField(required=False, allow_null=True, allow_blank=True)
 
 
-class LogoutView(OpenView):
+class LogoutView(PublicView):
     @operation(
         "Log out",
-        description="Ends the session of the refresh token in the body, otherwise that of the bearer token.",
+        description="Ends the session of the refresh token in the body or, without one, that of the access token.",
         request=LogoutInput,
-        refusals=SIGNED_IN,
-        example={},
+        errors=TOKEN_ERRORS,
+        request_example={},
         auth=[{"bearerAuth": []}, {}],
     )
     def post(self, request: Request) -> Response:
-        if refresh := read(LogoutInput, request).get("refresh"):
+        if refresh := read_input(LogoutInput, request).get("refresh"):
             login.log_out(refresh)
             return Response(status=204)
-        signed_in = SessionJWTAuthentication().authenticate(request)
-        if signed_in is None:
+        authenticated = SessionJWTAuthentication().authenticate(request)
+        if authenticated is None:
             raise NotAuthenticated
-        user, session = signed_in
+        user, session = authenticated
         sessions.close(session, actor=user)
         return Response(status=204)
 
 
 class LogoutAllView(ApiView):
-    @operation("Log out everywhere", refusals=SIGNED_IN)
-    def post(self, request: SignedIn) -> Response:
+    is_open_to_overdue = True
+
+    @operation("Log out everywhere", errors=TOKEN_ERRORS)
+    def post(self, request: AuthenticatedRequest) -> Response:
         sessions.revoke_all(request.user, actor=request.user)
         return Response(status=204)
 
 
-def _tokens(sign_in: login.SignIn) -> dict[str, Any]:
+def sign_in_body(sign_in: login.SignIn) -> dict[str, Any]:
+    """Returns the body of the response to a login."""
+    due = sign_in.second_factor_due
+    body = {**tokens(sign_in), "user": UserSerializer(sign_in.session.user).data}
+    return body if due is None else body | {"second_factor_due": due}
+
+
+def tokens(sign_in: login.SignIn) -> dict[str, Any]:
+    """Returns the tokens as members of a body."""
     return {
         "access": sign_in.access,
         "refresh": sign_in.refresh,

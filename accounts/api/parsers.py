@@ -1,4 +1,4 @@
-"""How the body of a request is read."""
+"""Reads and parses request bodies."""
 
 import json
 import math
@@ -10,8 +10,8 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-BODY_BYTES = 64 * 1024
-DEPTH = 32
+MAX_BODY_BYTES = 64 * 1024
+MAX_DEPTH = 32
 
 
 class PayloadTooLarge(APIException):
@@ -20,54 +20,55 @@ class PayloadTooLarge(APIException):
     default_detail = _("The body is larger than 64 KiB.")
 
 
-def take_in(request: Request) -> None:
+def read_body(request: Request) -> None:
     """Reads the whole body. Raises PayloadTooLarge, ParseError.
 
-    Whoever sends it slowly is thus judged by what they may do when it has arrived, not by what they could before.
+    Called before authentication: a client that sends its body slowly has the permissions of the moment it is complete.
     """
     try:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > BODY_BYTES:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
             raise PayloadTooLarge
-        request.body  # noqa: B018 - Django keeps it for whoever reads it next
-    except (UnreadablePostError, ValueError) as fault:
-        raise ParseError(_("The body did not arrive.")) from fault
+        request.body  # noqa: B018 - Django keeps it for later readers
+    except (UnreadablePostError, ValueError) as error:
+        raise ParseError(_("The request body could not be read.")) from error
 
 
 class StrictJSONParser(BaseParser):
-    """Takes JSON as RFC 8259 defines it and nothing that two readers could understand differently."""
+    """Accepts JSON as RFC 8259 defines it, and rejects what two parsers could read differently."""
 
     media_type = "application/json"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = stream.read(BODY_BYTES + 1)
-        if len(body) > BODY_BYTES:
+        body = stream.read(MAX_BODY_BYTES + 1)
+        if len(body) > MAX_BODY_BYTES:
             raise PayloadTooLarge
         try:
             document = json.loads(
-                body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_float
+                body.decode(),
+                object_pairs_hook=_object_without_duplicates,
+                parse_constant=_reject_constant,
+                parse_float=_finite_float,
             )
-            json.dumps(
-                document, ensure_ascii=False
-            ).encode()  # half a surrogate pair can be neither stored nor answered
-        except (ValueError, RecursionError) as fault:
-            raise ParseError(_("The body is not valid JSON.")) from fault
-        if _is_deeper(document, DEPTH):
+            json.dumps(document, ensure_ascii=False).encode()  # fails on lone surrogates, which can't be stored
+        except (ValueError, RecursionError) as error:
+            raise ParseError(_("The body is not valid JSON.")) from error
+        if _is_deeper(document, MAX_DEPTH):
             raise ParseError(_("The body is nested too deeply."))
         return document
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ParseError(_("A key stands twice in one object."))
+        raise ParseError(_("Duplicate key in a JSON object."))
     return document
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _float(text: str) -> float:
+def _finite_float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError("a number is out of range")

@@ -1,4 +1,4 @@
-"""Forgetting a password and changing it."""
+"""Resets and changes passwords."""
 
 from typing import Any
 
@@ -7,25 +7,25 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import passwords
-from accounts.api.base import ApiView, HashingView, OpenView, SignedIn, read
-from accounts.api.fields import NewPasswordField, PasswordField, TokenField
-from accounts.api.outputs import DetailSerializer
-from accounts.api.registration import AddressInput, a_mail_may_be_on_its_way
-from accounts.api.schema import SIGNED_IN, operation
+from accounts.api.base import ApiView, AuthenticatedRequest, HashingView, PublicView, email_sent_if_known, read_input
+from accounts.api.input_fields import NewPasswordField, PasswordField, TokenField
+from accounts.api.schema import AUTHENTICATION_ERRORS, operation
+from accounts.api.serializers import AddressInput, DetailSerializer
+from accounts.models import Session
 
 
-class ResetView(OpenView):
+class ResetView(PublicView):
     @operation(
         "Ask for a reset link",
-        description="Known and unknown addresses are answered alike.",
+        description="The response is the same for known and unknown addresses.",
         request=AddressInput,
         success=(202, DetailSerializer),
-        refusals=["throttled"],
-        example={"email": "ana@example.com"},
+        errors=["throttled"],
+        request_example={"email": "ana@example.com"},
     )
     def post(self, request: Request) -> Response:
-        passwords.request_reset(**read(AddressInput, request))
-        return a_mail_may_be_on_its_way()
+        passwords.request_reset(**read_input(AddressInput, request))
+        return email_sent_if_known()
 
 
 class ConfirmResetInput(serializers.Serializer[Any]):
@@ -36,13 +36,13 @@ class ConfirmResetInput(serializers.Serializer[Any]):
 class ConfirmResetView(HashingView):
     @operation(
         "Set a password with a reset link",
-        description="Every session of the user ends. A refused password does not use the token up.",
+        description="Ends all sessions of the user. The token stays valid if the password is rejected.",
         request=ConfirmResetInput,
-        refusals=["invalid_token", "throttled", "overloaded"],
-        example={"token": "the token of the mailed link", "new_password": "staple battery horse correct"},
+        errors=["invalid_token", "throttled", "overloaded"],
+        request_example={"token": "the token of the mailed link", "new_password": "staple battery horse correct"},
     )
     def post(self, request: Request) -> Response:
-        data = read(ConfirmResetInput, request)
+        data = read_input(ConfirmResetInput, request)
         passwords.reset(data["token"], data["new_password"])
         return Response(status=204)
 
@@ -53,16 +53,19 @@ class ChangePasswordInput(serializers.Serializer[Any]):
 
 
 class ChangePasswordView(ApiView):
+    def needs_fresh_login(self, session: Session) -> bool:
+        return session.user.mfa_enabled
+
     @operation(
         "Change the password",
-        description="Every other session of the user ends.",
+        description="Ends all other sessions of the user. A user with a second factor needs a fresh login as well.",
         request=ChangePasswordInput,
-        refusals=[*SIGNED_IN, "throttled", "overloaded"],
-        example={
+        errors=[*AUTHENTICATION_ERRORS, "fresh_login_required", "throttled", "overloaded"],
+        request_example={
             "current_password": "correct horse battery staple",
             "new_password": "staple battery horse correct",
         },
     )
-    def post(self, request: SignedIn) -> Response:
-        passwords.change(request.user, **read(ChangePasswordInput, request), keep=request.auth)
+    def post(self, request: AuthenticatedRequest) -> Response:
+        passwords.change(request.user, **read_input(ChangePasswordInput, request), keep=request.auth)
         return Response(status=204)

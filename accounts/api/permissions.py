@@ -1,4 +1,4 @@
-"""Who may ask for what, by method: the permissions of the role."""
+"""Checks the permission that an action of a view requires."""
 
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -6,7 +6,7 @@ from rest_framework.views import APIView
 
 
 class HoldsPermission(IsAuthenticated):
-    """Asks for the permission that the view's `needs` names for the action or the method; without one for a sign-in."""
+    """Requires the permission that the view's `needs` names for its action or method, otherwise only authentication."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not super().has_permission(request, view):

@@ -1,4 +1,4 @@
-"""Roles."""
+"""Shows and changes roles."""
 
 from typing import Any, ClassVar
 
@@ -6,35 +6,47 @@ from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
-from accounts import role_changes
-from accounts.api.base import SignedIn, read
-from accounts.api.fields import PermissionField, TextField
-from accounts.api.outputs import RoleSerializer
-from accounts.api.people import Listing
-from accounts.api.schema import SIGNED_IN, operation
-from accounts.models import Role
-from accounts.roles import NAME_LENGTH, PERMISSIONS_LENGTH, PERMISSIONS_PER_ROLE, validate_name
+from accounts import roles
+from accounts.api.base import AuthenticatedRequest, created, read_input
+from accounts.api.input_fields import PermissionField, StrictCharField
+from accounts.api.schema import AUTHENTICATION_ERRORS, operation
+from accounts.api.serializers import RoleSerializer
+from accounts.api.user_scoped import PaginatedViewSet
+from accounts.models import Role, Session
+from accounts.models.role import MfaPolicy
+from accounts.permissions import PERMISSIONS_LENGTH, PERMISSIONS_PER_ROLE, ROLE_NAME_LENGTH, validate_role_name
 
-REFUSALS = (*SIGNED_IN, "permission_denied")
-EXAMPLE = {"name": "support", "description": "Answers tickets", "permissions": ["users.view", "billing.refund"]}
+ERRORS = (*AUTHENTICATION_ERRORS, "permission_denied")
+EXAMPLE = {
+    "name": "support",
+    "description": "Answers tickets",
+    "permissions": ["users.view", "billing.refund"],
+    "mfa": "required",
+}
 ANSWER = {**EXAMPLE, "is_builtin": False}
 
 
 class RoleInput(serializers.Serializer[Any]):
-    name = TextField(max_length=NAME_LENGTH, validators=[validate_name])
-    description = TextField(max_length=250, required=False, allow_blank=True)
+    name = StrictCharField(max_length=ROLE_NAME_LENGTH, validators=[validate_role_name])
+    description = StrictCharField(max_length=250, required=False, allow_blank=True)
     permissions = serializers.ListField(
         child=PermissionField(),
         max_length=PERMISSIONS_PER_ROLE,
         required=False,
         help_text=(
-            f"At most {PERMISSIONS_LENGTH} characters in all, counting 3 more for each permission: access tokens "
+            f"At most {PERMISSIONS_LENGTH} characters in total, plus 3 for each permission, so that access tokens "
             "stay under 4 KB. The default role cannot hold permissions of UserManager itself (`conflict`)."
         ),
     )
+    mfa = serializers.ChoiceField(
+        choices=MfaPolicy.choices,
+        required=False,
+        help_text="Whether the users of the role need a second factor. `off`: none of them can add one; a user who has "
+        "one is still asked for it. To change it takes a fresh login.",
+    )
 
 
-class RoleViewSet(Listing):
+class RoleViewSet(PaginatedViewSet):
     queryset = Role.objects.all()
     serializer_class = RoleSerializer
     filter_backends = ()
@@ -44,64 +56,74 @@ class RoleViewSet(Listing):
         ("POST", "PUT", "PATCH", "DELETE"), "roles.change"
     )
 
+    def needs_fresh_login(self, session: Session) -> bool:
+        """Returns whether the request changes the policy for second factors."""
+        given = self.request.data if self.request.method in ("POST", "PUT", "PATCH") else None
+        if not isinstance(given, dict) or "mfa" not in given:
+            return False
+        name = self.kwargs.get("name")
+        current = MfaPolicy.OPTIONAL if name is None else _role(name).mfa
+        return bool(given["mfa"] != current)
+
     @operation(
         "List roles",
         success=(200, RoleSerializer(many=True)),
-        refusals=[*REFUSALS, "validation_error"],
-        answer=ANSWER,
+        errors=[*ERRORS, "validation_error"],
+        response_example=ANSWER,
     )
-    def list(self, request: SignedIn) -> Response:
-        return self.page_of(self.get_queryset(), RoleSerializer)
+    def list(self, request: AuthenticatedRequest) -> Response:
+        return self.paginated_response(self.get_queryset(), RoleSerializer)
 
     @operation(
         "Create a role",
         request=RoleInput,
         success=(201, RoleSerializer),
-        refusals=REFUSALS,
-        example=EXAMPLE,
-        answer=ANSWER,
+        errors=[*ERRORS, "fresh_login_required"],
+        request_example=EXAMPLE,
+        response_example=ANSWER,
     )
-    def create(self, request: SignedIn) -> Response:
-        data = read(RoleInput, request)
-        role = role_changes.create(data.pop("name"), data.pop("permissions", []), actor=request.user, **data)
-        return Response(RoleSerializer(role).data, 201)
+    def create(self, request: AuthenticatedRequest) -> Response:
+        data = read_input(RoleInput, request)
+        role = roles.create(data.pop("name"), data.pop("permissions", []), actor=request.user, **data)
+        return created(RoleSerializer(role).data, f"roles/{role.name}/")
 
-    @operation("See a role", success=(200, RoleSerializer), refusals=[*REFUSALS, "not_found"], answer=ANSWER)
-    def retrieve(self, request: SignedIn, name: str) -> Response:
+    @operation("See a role", success=(200, RoleSerializer), errors=[*ERRORS, "not_found"], response_example=ANSWER)
+    def retrieve(self, request: AuthenticatedRequest, name: str) -> Response:
         return Response(RoleSerializer(_role(name)).data)
 
     @operation(
         "Update a role",
-        description="The name is required; a field that is not sent stays as it is. "
-        "A role that a user has, and the default role, take `roles.assign`, too. Links mailed before a role gained "
-        "permissions stop working.",
+        description="`name` is required. Omitted fields keep their values. Changing the default role, or a role that "
+        "is assigned to a user, also requires `roles.assign`. When a role gains permissions, links emailed earlier "
+        "stop working. Of the role `admin`, only `mfa` can be changed.",
         request=RoleInput,
         success=(200, RoleSerializer),
-        refusals=[*REFUSALS, "not_found", "conflict"],
-        example=EXAMPLE,
-        answer=ANSWER,
+        errors=[*ERRORS, "fresh_login_required", "not_found", "conflict"],
+        request_example=EXAMPLE,
+        response_example=ANSWER,
     )
-    def update(self, request: SignedIn, name: str) -> Response:
-        role = role_changes.update(_role(name), actor=request.user, **read(RoleInput, request))
+    def update(self, request: AuthenticatedRequest, name: str) -> Response:
+        role = roles.update(_role(name), actor=request.user, **read_input(RoleInput, request))
         return Response(RoleSerializer(role).data)
 
     @operation(
         "Change a role",
-        description="A role that a user has, and the default role, take `roles.assign`, too. "
-        "Links mailed before a role gained permissions stop working.",
+        description="Changing the default role, or a role that is assigned to a user, also requires `roles.assign`. "
+        "When a role gains permissions, links emailed earlier stop working. Of the role `admin`, only `mfa` can be "
+        "changed.",
         request=RoleInput(partial=True),
         success=(200, RoleSerializer),
-        refusals=[*REFUSALS, "not_found", "conflict"],
-        example={"permissions": ["users.view"]},
-        answer=ANSWER,
+        errors=[*ERRORS, "fresh_login_required", "not_found", "conflict"],
+        request_example={"permissions": ["users.view"]},
+        response_example=ANSWER,
     )
-    def partial_update(self, request: SignedIn, name: str) -> Response:
-        role = role_changes.update(_role(name), actor=request.user, **read(RoleInput, request, partial=True))
+    def partial_update(self, request: AuthenticatedRequest, name: str) -> Response:
+        role = roles.update(_role(name), actor=request.user, **read_input(RoleInput, request, partial=True))
         return Response(RoleSerializer(role).data)
 
-    @operation("Remove a role", refusals=[*REFUSALS, "not_found", "conflict"])
-    def destroy(self, request: SignedIn, name: str) -> Response:
-        role_changes.delete(_role(name), actor=request.user)
+    @operation("Remove a role", errors=[*ERRORS, "not_found", "conflict"])
+    def destroy(self, request: AuthenticatedRequest, name: str) -> Response:
+        roles.delete(_role(name), actor=request.user)
         return Response(status=204)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI description: what each operation says about itself, and the refusals it may answer with."""
+"""Describes the operations for the OpenAPI document: their bodies, responses, errors and examples."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -6,18 +6,34 @@ from typing import Any
 
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.contrib.django_filters import DjangoFilterExtension
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 from rest_framework.exceptions import NotAcceptable, UnsupportedMediaType
 
 from accounts import errors
-from accounts.api.errors import CONTENT_TYPE, DETAILS, TITLES
+from accounts.api.content_negotiation import PROBLEM_TYPE
+from accounts.api.errors import DETAILS, TITLES
 from accounts.api.parsers import PayloadTooLarge
+from accounts.listing import filters
 
-#: Status, title and detail of each refusal.
-REFUSALS = {
+# Not at the classes themselves: manage.py uses the filters too, and drf-spectacular takes a tenth of its start.
+extend_schema_field(OpenApiTypes.BOOL)(filters.FlagFilter)
+extend_schema_field(OpenApiTypes.DATETIME)(filters.TimeFilter)
+# Otherwise it starts gcc and ld a dozen times, to look for libraries of maps.
+DjangoFilterExtension._has_gis = False  # type: ignore[attr-defined]
+
+#: Status, title and detail of each error code.
+ERRORS = {
     "parse_error": (400, TITLES["parse_error"], _("The body is not valid JSON.")),
     "not_acceptable": (406, TITLES["not_acceptable"], NotAcceptable.default_detail),
     "payload_too_large": (413, TITLES["payload_too_large"], PayloadTooLarge.default_detail),
@@ -28,11 +44,13 @@ REFUSALS = {
     ),
     **{error.code: (error.status, error.title, DETAILS.get(error.code, error.detail)) for error in errors.all_errors()},
 }
-#: Of whatever is sent, needed or not.
-OF_A_BODY = {"parse_error", "payload_too_large", "unsupported_media_type"}
-#: REST framework's names for what answers a GET, of which no body is read.
-READING = {"get", "list", "retrieve"}
-SIGNED_IN = ("not_authenticated", "token_not_valid")
+#: The errors of every operation that reads a body, even if it needs none.
+BODY_ERRORS = {"parse_error", "payload_too_large", "unsupported_media_type"}
+#: REST framework's names for the handlers of GET, whose body is not read.
+READ_ACTIONS = {"get", "list", "retrieve"}
+TOKEN_ERRORS = ("not_authenticated", "token_not_valid")
+#: The errors of every signed-in request, except those to log out, to authenticate again and to add a second factor.
+AUTHENTICATION_ERRORS = (*TOKEN_ERRORS, "enrolment_required")
 USER_EXAMPLE = {
     "id": "019388f1-7c4e-7d0a-9f6e-2b9d1c3f5a70",
     "email": "ana@example.com",
@@ -40,6 +58,7 @@ USER_EXAMPLE = {
     "role": "user",
     "is_active": True,
     "email_verified": False,
+    "mfa_enabled": False,
     "locale": "es",
     "metadata": {},
     "created_at": "2026-01-02T03:04:05.678901Z",
@@ -54,6 +73,17 @@ SESSION_EXAMPLE = {
     "ip": "192.0.2.7",
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "current": True,
+    "acr": "aal1",
+    "amr": ["pwd"],
+    "authenticated_at": "2026-01-02T03:04:05.678901Z",
+}
+FACTOR_EXAMPLE = {
+    "id": "019388f2-3b77-7aa1-b0c4-9d8e7f6a5b4c",
+    "type": "totp",
+    "name": "Authenticator app",
+    "created_at": "2026-01-02T03:04:05.678901Z",
+    "last_used_at": "2026-01-02T03:04:05.678901Z",
+    "is_synced": False,
 }
 EVENT_EXAMPLE = {
     "id": "019388f1-9a12-7e0b-b6d3-5a1c2e3f4d50",
@@ -66,78 +96,81 @@ EVENT_EXAMPLE = {
     "request_id": "6f1c0b7e5d2a4c3e9b8f7a6d5c4b3a21",
     "data": {"session": SESSION_EXAMPLE["id"]},
 }
-MAIL_EXAMPLE = {"detail": _("A mail is on its way.")}
+EMAIL_EXAMPLE = {"detail": _("The email is on its way.")}
 
 
-class FaultSerializer(serializers.Serializer[Any]):
-    field = serializers.CharField(allow_null=True, help_text="Null for a fault of no single field.")
+@extend_schema_serializer(component_name="Fault")  # its name in generated clients
+class FieldErrorSerializer(serializers.Serializer[Any]):
+    field = serializers.CharField(allow_null=True, help_text="Null if the error concerns no single field.")
     code = serializers.CharField()
     detail = serializers.CharField()
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """A refusal (RFC 9457)."""
+    """A problem document (RFC 9457)."""
 
     type = serializers.CharField()
     title = serializers.CharField(help_text="In the language of the request.")
     status = serializers.IntegerField()
-    detail = serializers.CharField(help_text="One line for a person, in the language of the request.")
-    code = serializers.CharField(help_text="Stable, never translated.")
-    instance = serializers.CharField(help_text="The id of the request, as in X-Request-ID.")
-    errors = FaultSerializer(many=True, required=False)  # type: ignore[assignment]
+    detail = serializers.CharField(help_text="A sentence to show to the user, in the language of the request.")
+    code = serializers.CharField(help_text="Stable and never translated.")
+    instance = serializers.CharField(help_text="The request ID, as in X-Request-ID.")
+    errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
 
 
 def operation(
     summary: str,
     *,
+    operation_id: str = "",
     request: Any = None,
     success: tuple[int, Any] = (204, None),
     also: dict[int, Any] | None = None,
-    refusals: Iterable[str] = (),
-    example: dict[str, Any] | None = None,
-    answer: Any = None,
+    errors: Iterable[str] = (),
+    request_example: dict[str, Any] | None = None,
+    response_example: Any = None,
     **options: Any,
 ) -> Callable[[Any], Any]:
-    """Describes an operation: its body, its success, the codes of its refusals, and an example of body and answer.
+    """Describes an operation: its body, its successful responses, the codes of its errors, and examples.
 
-    A 202 is always about a mail, and has its example.
+    Without an `operation_id`, which names the function in generated clients, it is the summary in snake case. A 202
+    always reports an email, and has an example for that.
     """
-    status, shape = success
-    examples = [OpenApiExample("Mail", MAIL_EXAMPLE, response_only=True, status_codes=[202])]
-    if example is not None:
-        examples.append(OpenApiExample("Request", example, request_only=True))
-    if answer is not None:
-        examples.append(OpenApiExample("Answer", answer, response_only=True, status_codes=[status]))
-    responses = {code: OpenApiResponse(other, summary) for code, other in [(status, shape), *(also or {}).items()]}
-    name = re.sub(r"[^a-z]+", "_", summary.lower().replace("'", "")).strip("_")
+    status, serializer = success
+    examples = [OpenApiExample("Mail", EMAIL_EXAMPLE, response_only=True, status_codes=[202])]
+    if request_example is not None:
+        examples.append(OpenApiExample("Request", request_example, request_only=True))
+    if response_example is not None:
+        examples.append(OpenApiExample("Answer", response_example, response_only=True, status_codes=[status]))
+    responses = {code: OpenApiResponse(body, summary) for code, body in [success, *(also or {}).items()]}
+    name = operation_id or re.sub(r"[^a-z]+", "_", summary.lower().replace("'", "")).strip("_")
 
     def describe(handler: Any) -> Any:
-        refused = {"overloaded", *refusals}  # by the database, which may not be able to do it now
-        codes = refused if shape is None else {"not_acceptable", *refused}
-        codes |= set() if handler.__name__ in READING else OF_A_BODY
+        codes = {"overloaded", *errors}  # while the database is unavailable
+        codes |= set() if serializer is None else {"not_acceptable"}
+        codes |= set() if handler.__name__ in READ_ACTIONS else BODY_ERRORS
         codes |= set() if request is None else {"validation_error"}
-        described = {"request": request, "responses": responses | _refusals(codes), "examples": examples, **options}
-        described_handler = extend_schema(name, summary=summary, **described)(handler)
-        described_handler.answers_without_body = shape is None  # content negotiation asks
+        options.update(request=request, responses=responses | _error_responses(codes), examples=examples)
+        described_handler = extend_schema(name, summary=summary, **options)(handler)
+        described_handler.answers_without_body = serializer is None  # read by content_negotiation.py
         return described_handler
 
     return describe
 
 
-def _refusals(codes: set[str]) -> dict[Any, OpenApiResponse]:
+def _error_responses(codes: set[str]) -> dict[Any, OpenApiResponse]:
     by_status: dict[int, list[str]] = {}
     for code in sorted(codes):
-        by_status.setdefault(REFUSALS[code][0], []).append(code)
+        by_status.setdefault(ERRORS[code][0], []).append(code)
     return {
-        (status, CONTENT_TYPE): OpenApiResponse(
-            ProblemSerializer, " · ".join(f"`{code}`" for code in names), [_problem(code) for code in names]
+        (status, PROBLEM_TYPE): OpenApiResponse(
+            ProblemSerializer, " · ".join(f"`{code}`" for code in names), [_problem_example(code) for code in names]
         )
         for status, names in sorted(by_status.items())
     }
 
 
-def _problem(code: str) -> OpenApiExample:
-    status, title, detail = REFUSALS[code]
+def _problem_example(code: str) -> OpenApiExample:
+    status, title, detail = ERRORS[code]
     document = {
         "type": f"https://id.example.com/problems/{code}",
         "title": title,
@@ -152,9 +185,9 @@ def _problem(code: str) -> OpenApiExample:
 
 
 class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How the description names our way to sign in."""
+    """Describes authentication by access token."""
 
-    target_class = "accounts.access_tokens.SessionJWTAuthentication"
+    target_class = "accounts.jwt.access_tokens.SessionJWTAuthentication"
     name = "bearerAuth"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
@@ -162,14 +195,14 @@ class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
 
 class OperationSchema(AutoSchema):
-    """Groups the operations by what they are about, and says of them what operation() does."""
+    """Groups the operations by resource, and uses the descriptions that operation() adds."""
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular's own
-        """Not the docstring of the view, which is written for us."""
+        """Returns no text: the docstring of the view is written for developers of UserManager."""
         return ""
 
     def _get_request_body(self, direction: str = "request") -> Any:
-        """Also that of a DELETE, of which drf-spectacular describes none: who leaves gives their password."""
+        """Describes the body of a DELETE as well, for which drf-spectacular describes none."""
         method, self.method = self.method, "POST" if self.method == "DELETE" else self.method
         try:
             return super()._get_request_body(direction)  # type: ignore[no-untyped-call]

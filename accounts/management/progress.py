@@ -1,4 +1,4 @@
-"""A progress bar with a rate on stderr, where that is a terminal."""
+"""A progress bar with a rate, on stderr if that is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ Advance = Callable[[int, int], None]
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Advance]:
-    """Yields what is to be told how many users are done, and how much of the total that is."""
+    """Yields a function to call with the number of users done, and with the part of the total that is done."""
     if not sys.stderr.isatty():
         yield lambda users, done: None
         return
-    from rich.console import Console  # noqa: PLC0415 - takes longer than most commands
+    from rich.console import Console  # noqa: PLC0415 - takes longer to load than most commands to run
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
 
     rate = TextColumn("{task.fields[users]:,} users, {task.fields[rate]:,.0f}/s")

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # What was written before there were chains is a link of none.
+        # The older events belong to no chain.
         migrations.RunSQL('DELETE FROM accounts_auditevent', migrations.RunSQL.noop),
         migrations.CreateModel(
             name='AuditChain',

@@ -13,7 +13,7 @@ def seal(values):
 
 
 def note_the_chains(apps, schema_editor):
-    """What is there is taken as it is: `audit verify` of the version before says whether that is right."""
+    """Lists the existing chains without checking them: `audit verify` of the previous version does that."""
     chain_model, registry_model = apps.get_model("accounts", "AuditChain"), apps.get_model("accounts", "AuditRegistry")
     number_at_first = CHAINS_AT_FIRST if schema_editor.connection.vendor == "postgresql" else 1
     known = set(chain_model.objects.values_list("number", flat=True))

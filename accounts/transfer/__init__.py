@@ -1,1 +1,1 @@
-"""Bringing users in from files, this product's own or another's, and taking them out."""
+"""Imports users from files of UserManager or of another product, and exports them."""

@@ -1,4 +1,4 @@
-"""Takes users out as CSV or JSON lines that import again to the same users."""
+"""Writes users as CSV or JSON lines, which import to the same users."""
 
 import csv
 import json
@@ -10,28 +10,23 @@ from typing import IO, Any
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db.models import QuerySet
 
-from accounts import batches, metadata, spreadsheets
+from accounts import batches, metadata
 from accounts.models import User
-
-COLUMNS = (
-    *("id", "email", "full_name", "role", "is_active", "email_verified", "locale", "metadata"),
-    *("created_at", "updated_at", "last_login_at"),
-    *("suspended_until", "suspension_reason", "invited_at", "invitation_ended_at"),
-)
+from accounts.transfer import csv_escaping
 
 
 def write_csv(users: QuerySet[User], file: IO[str], *, with_hashes: bool) -> Iterator[None]:
-    """Yields after each user."""
+    """Writes the users, and yields after each."""
     writer = csv.writer(file)
     rows = _rows(users, with_hashes)
-    writer.writerow([*COLUMNS, "password_hash"] if with_hashes else COLUMNS)
+    writer.writerow([*User.EXPORT_FIELDS, "password_hash"] if with_hashes else User.EXPORT_FIELDS)
     for row in rows:
-        writer.writerow([spreadsheets.defused(_cell(value)) for value in row.values()])
+        writer.writerow([csv_escaping.escape_formulas(_cell(value)) for value in row.values()])
         yield
 
 
 def write_json_lines(users: QuerySet[User], file: IO[str], *, with_hashes: bool) -> Iterator[None]:
-    """Yields after each user."""
+    """Writes the users, and yields after each."""
     for row in _rows(users, with_hashes):
         file.write(json.dumps(row, ensure_ascii=False, default=_text) + "\n")
         yield
@@ -41,15 +36,15 @@ WRITERS: dict[str, Callable[..., Iterator[None]]] = {"csv": write_csv, "jsonl": 
 
 
 def _rows(users: QuerySet[User], with_hashes: bool) -> Iterator[dict[str, Any]]:
-    """In the order of ids, the first of the columns."""
-    columns = [*COLUMNS, "password_hash"]
+    """Yields a row for each user, ordered by id."""
+    columns = [*User.EXPORT_FIELDS, "password_hash"]
     stored = [{"role": "role__name", "password_hash": "password"}.get(name, name) for name in columns]
     for row in batches.read(users.values_list(*stored), "id", itemgetter(0)):
         yield _row(dict(zip(columns, row, strict=True)), with_hashes)
 
 
 def _row(row: dict[str, Any], with_hashes: bool) -> dict[str, Any]:
-    """An invitation that was accepted goes with its password alone: without it, it would seem open or revoked."""
+    """Leaves out an accepted invitation if the hash is left out. Without the hash, it would look open or revoked."""
     row["metadata"] = metadata.ordered(row["metadata"])
     encoded = row.pop("password_hash")
     has_password = not encoded.startswith(UNUSABLE_PASSWORD_PREFIX)

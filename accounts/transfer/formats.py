@@ -1,7 +1,7 @@
 """The formats that an import reads, and which columns of each become part of a user.
 
-A column that a format does not know stops the import before it begins, since its values would be lost without a word.
-What every export of a product has and we do not keep (tokens, roles, pictures) is listed with its format.
+A column that a format does not know stops the import before it begins. Otherwise its values would be lost silently.
+Each format lists the columns that the product always exports and the import drops (tokens, roles, pictures).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from accounts.transfer.rows import COLUMNS, Row
 
 @dataclass(frozen=True)
 class Format:
-    """One product's export; call it to make a row of ours of a record."""
+    """The export of one product. Calling it turns a record into a row."""
 
     name: str
     reader: Callable[[Row], Row]
@@ -29,7 +29,7 @@ class Format:
         return self.reader(self._without_ignored(record) if self.ignored else record)
 
     def unknown(self, record: Row) -> set[str]:
-        """The names that the format does not know and that nobody said to ignore."""
+        """Returns the names that the format does not know and the operator did not ignore."""
         held = record.get(self.nested)
         names = held.keys() if isinstance(held, Mapping) else record.keys()
         return set(names) - self.reads - self.drops - self.ignored
@@ -59,7 +59,7 @@ _FIREBASE = Layout(
         *("localId", "email", "emailVerified", "passwordHash", "salt", "displayName", "photoUrl", *_PROVIDERS),
         *("createdAt", "lastSignedInAt", "phoneNumber", "disabled", "customAttributes", "end"),
     ),
-    least=26,
+    min_columns=26,
 )
 
 FORMATS = {
@@ -112,7 +112,7 @@ FORMATS = {
             readers.wordpress,
             "user_email user_pass display_name user_registered",
             "ID user_login user_nicename user_url user_activation_key user_status roles",
-            layout=Layout(address="user_email"),
+            layout=Layout(email_column="user_email"),
         ),
     )
 }

@@ -4,22 +4,22 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from accounts.transfer.records import RECORD_LENGTH, TOO_LONG, Line, NotReadable, is_unicode
+from accounts.transfer.records import MAX_RECORD_LENGTH, TOO_LONG, Line, UnreadableFile, is_unicode
 
-DOCUMENT_LENGTH = 512 * 1024 * 1024  # it has to be held as a whole
+MAX_DOCUMENT_LENGTH = 512 * 1024 * 1024  # characters; a document is read into memory as a whole
 
 
-class _Twice(ValueError):
-    """An object names a key twice, so that nobody can tell which of the two holds."""
+class _DuplicateKey(ValueError):
+    """An object names a key twice, so its value is ambiguous."""
 
 
 def read(head: str, text: IO[str], number: int) -> Iterator[Line]:
-    """The records from this line on, which has this number. Raises NotReadable."""
+    """Yields the records. `head` is the first line with text, and `number` its number. Raises UnreadableFile."""
     return _lines(head, text, number) if _is_record(head) else _document(head, text)
 
 
 def _is_record(line: str) -> bool:
-    """Whether it is an object by itself, if a faulty one, and no realm of Keycloak's written on one line."""
+    """Returns whether the line is a JSON object by itself, even an invalid one, and not a whole Keycloak realm."""
     try:
         record = json.loads(line)
     except RecursionError:
@@ -35,18 +35,13 @@ def _is_realm(record: Any) -> bool:
 
 def _lines(line: str, text: IO[str], number: int) -> Iterator[Line]:
     while line:
-        if len(line) >= RECORD_LENGTH:
+        if len(line) >= MAX_RECORD_LENGTH:
             yield Line(number, {}, TOO_LONG)
-            _pass_over(line, text)
+            while line and not line.endswith("\n"):  # the rest of the line must not be read as another one
+                line = text.readline(MAX_RECORD_LENGTH)
         elif line.strip():
             yield _line(number, line)
-        line, number = text.readline(RECORD_LENGTH), number + 1
-
-
-def _pass_over(line: str, text: IO[str]) -> None:
-    """The rest of a line, which must not be read as another one."""
-    while line and not line.endswith("\n"):
-        line = text.readline(RECORD_LENGTH)
+        line, number = text.readline(MAX_RECORD_LENGTH), number + 1
 
 
 def _line(number: int, line: str) -> Line:
@@ -54,42 +49,42 @@ def _line(number: int, line: str) -> Line:
         return Line(number, {}, "it is not UTF-8")
     try:
         return _record(number, json.loads(line, object_pairs_hook=_object))
-    except _Twice:
+    except _DuplicateKey:
         return Line(number, {}, "it names a key twice")
     except (ValueError, RecursionError):
         return Line(number, {}, "it is not JSON")
 
 
 def _record(number: int, record: Any) -> Line:
-    return Line(number, record) if isinstance(record, dict) else Line(number, {}, "it is no JSON object")
+    return Line(number, record) if isinstance(record, dict) else Line(number, {}, "it is not a JSON object")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     held = dict(pairs)
     if len(held) != len(pairs):
-        raise _Twice
+        raise _DuplicateKey
     return held
 
 
 def _document(head: str, text: IO[str]) -> Iterator[Line]:
-    whole = head + text.read(DOCUMENT_LENGTH)
-    if len(whole) >= DOCUMENT_LENGTH:
-        raise NotReadable("A JSON document of this size has to be split, or written as JSON lines.")
+    whole = head + text.read(MAX_DOCUMENT_LENGTH)
+    if len(whole) >= MAX_DOCUMENT_LENGTH:
+        raise UnreadableFile("The JSON document is too large: split it, or write it as JSON lines.")
     try:
         document = json.loads(whole, object_pairs_hook=_object)
-    except _Twice as fault:
-        raise NotReadable("An object of the JSON document names a key twice.") from fault
-    except (ValueError, RecursionError) as fault:
-        raise NotReadable("This is neither CSV, nor JSON lines, nor a JSON document.") from fault
+    except _DuplicateKey as error:
+        raise UnreadableFile("An object of the JSON document names a key twice.") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableFile("This is neither CSV, nor JSON lines, nor a JSON document.") from error
     return (_record(number, record) for number, record in enumerate(_users(document), start=1))
 
 
 def _users(document: Any) -> Iterable[Any]:
-    """A list of them, or Keycloak's realms: one, or a list of all. Raises NotReadable."""
+    """Returns the users of a list, of one Keycloak realm, or of a list of realms. Raises UnreadableFile."""
     if _is_realm(document):
         return list(document["users"])
     if not isinstance(document, list):
-        raise NotReadable("The JSON document holds no list of users.")
+        raise UnreadableFile("The JSON document has no list of users.")
     if document and all(map(_is_realm, document)):
         return [user for realm in document for user in realm["users"]]
     return document

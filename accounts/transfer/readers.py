@@ -1,8 +1,8 @@
-"""What other products export, as rows of ours; each reader takes one of their records.
+"""Turns the records that other products export into rows; there is a reader for each product.
 
-A reader only renames: what a value may be is judged with the row. A key that the record lacks, or leaves empty, stays
-unnamed: a default of the reader's would change a user who is there already. Their administrators come in as
-ordinary users, since a file is no place to hand out rights; `users set-role` does that.
+A reader renames the fields, and the row validates the values. A key that is missing or empty in the record gets no
+default, because an update would then change an existing user. Administrators of other products become ordinary users,
+because a file must not grant permissions; `users set-role` does that.
 """
 
 import json
@@ -13,29 +13,29 @@ from typing import Any
 from django.conf import settings
 
 from accounts.transfer import hashes
-from accounts.transfer.rows import Rejected, Row, Unreadable, flag
+from accounts.transfer.rows import Rejected, Row, UnreadableValue, flag
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def usermanager(record: Row) -> Row:
-    """Our own: `users list --json`, `export_users`, and what anybody writes with these names."""
+    """UserManager: the output of `users list --json` and `export_users`, and any file with these names."""
     return record
 
 
 def supabase(record: Row) -> Row:
-    """Supabase Auth: the table auth.users, as CSV or JSON. A ban that has not ended suspends until it does."""
-    about = _object(record.get("raw_user_meta_data"))
+    """Supabase Auth: the table auth.users, as CSV or JSON. A ban becomes a suspension with the same end."""
+    profile = _object(record.get("raw_user_meta_data"))
     banned_until = record.get("banned_until")
     suspended_until = _future(banned_until)
     confirmed_at = record.get("email_confirmed_at") or record.get("confirmed_at")
     if record.get("deleted_at"):
-        raise Rejected("deleted_at: the user was deleted there")
+        raise Rejected("deleted_at: the user was deleted in Supabase")
     return {
         "id": record.get("id"),
         "email": record.get("email"),
         "password_hash": record.get("encrypted_password"),
-        "full_name": about.get("full_name") or about.get("name"),
+        "full_name": profile.get("full_name") or profile.get("name"),
         "email_verified": True if confirmed_at else None,
         "is_active": suspended_until is None if banned_until else None,
         "suspended_until": suspended_until,
@@ -65,14 +65,14 @@ def keycloak(record: Row) -> Row:
 
 
 def auth0(record: Row) -> Row:
-    """Auth0: the export of users (NDJSON), or the export of password hashes that their support hands out."""
-    about = _object(record.get("user_metadata"))
+    """Auth0: the export of users (NDJSON), or the export of password hashes, which Auth0's support provides."""
+    profile = _object(record.get("user_metadata"))
     return {
         "email": record.get("email"),
         "full_name": record.get("name") if record.get("name") != record.get("email") else None,
         "email_verified": record.get("email_verified"),
         "is_active": _opposite(record.get("blocked")),
-        "locale": _language(record.get("locale") or about.get("locale")),
+        "locale": _language(record.get("locale") or profile.get("locale")),
         "created_at": record.get("created_at"),
         "last_login_at": record.get("last_login"),
         "password_hash": record.get("passwordHash") or record.get("password_hash"),
@@ -91,7 +91,7 @@ def django(record: Row) -> Row:
         "is_active": fields.get("is_active"),
         "created_at": fields.get("date_joined"),
         "last_login_at": fields.get("last_login"),
-        "password_hash": "" if password.startswith("!") else password,  # "!" stands for: no password
+        "password_hash": "" if password.startswith("!") else password,  # "!" means: no password
     }
 
 
@@ -109,9 +109,9 @@ def fastapi_users(record: Row) -> Row:
 
 
 def firebase(record: Row, rounds: int = 8, mem_cost: int = 14, salt_separator: str = "Bw==") -> Row:
-    """Firebase Authentication: `firebase auth:export`, as JSON or CSV, with the project's parameters of its hashes.
+    """Firebase Authentication: `firebase auth:export`, as JSON or CSV, with the hash parameters of the project.
 
-    Its ids are no UUIDs, so the metadata keeps them, and the telephone number and custom claims as well.
+    Its ids are not UUIDs, so they go into the metadata, with the phone number and custom claims.
     """
     kept = {
         "firebase_uid": record.get("localId"),
@@ -136,42 +136,42 @@ def wordpress(record: Row) -> Row:
     return {
         "email": record.get("user_email"),
         "full_name": record.get("display_name") if record.get("display_name") != record.get("user_email") else None,
-        "created_at": None if str(registered).startswith("0000-") else registered,  # MySQL's way to say: none
+        "created_at": None if str(registered).startswith("0000-") else registered,  # MySQL's zero date means: none
         "password_hash": record.get("user_pass"),
     }
 
 
-def _keycloak_hash(credentials: Any) -> str | Unreadable | None:
-    """PBKDF2 and argon2, whose parts Keycloak keeps as JSON within JSON."""
-    damaged = Unreadable("the password hash is damaged")
+def _keycloak_hash(credentials: Any) -> str | UnreadableValue | None:
+    """Returns the PBKDF2 or argon2 hash, whose parts Keycloak stores as JSON within JSON."""
+    damaged = UnreadableValue("the password hash is damaged")
     if not isinstance(credentials, list) or not all(isinstance(one, dict) for one in credentials):
         return damaged
     password = next((one for one in credentials if one.get("type") == "password"), None)
     if password is None:
         return None
-    secret, how = (_object(password.get(name)) for name in ("secretData", "credentialData"))
-    algorithm = str(how.get("algorithm"))
+    secret, parameters = (_object(password.get(name)) for name in ("secretData", "credentialData"))
+    algorithm = str(parameters.get("algorithm"))
     try:
         if algorithm == "argon2":
-            return _keycloak_argon2(secret, how)
+            return _keycloak_argon2(secret, parameters)
         digest = algorithm.removeprefix("pbkdf2").removeprefix("-") or "sha1"
-        salt, key = (hashes.unbase64(secret[part]) for part in ("salt", "value"))
-        return hashes.pbkdf2(digest, int(how["hashIterations"]), salt, key)
-    except hashes.UnknownHash as fault:
-        return Unreadable(str(fault))
+        salt, key = (hashes.decode_base64(secret[part]) for part in ("salt", "value"))
+        return hashes.pbkdf2(digest, int(parameters["hashIterations"]), salt, key)
+    except hashes.UnknownHash as error:
+        return UnreadableValue(str(error))
     except (LookupError, ValueError, TypeError, AttributeError):
         return damaged
 
 
-def _keycloak_argon2(secret: Row, how: Row) -> str:
-    more = {name: values[0] for name, values in how["additionalParameters"].items()}
+def _keycloak_argon2(secret: Row, parameters: Row) -> str:
+    more = {name: values[0] for name, values in parameters["additionalParameters"].items()}
     salt, key = (secret[part].rstrip("=") for part in ("salt", "value"))
-    costs = f"m={more['memory']},t={how['hashIterations']},p={more['parallelism']}"
+    costs = f"m={more['memory']},t={parameters['hashIterations']},p={more['parallelism']}"
     return f"$argon2{more['type']}$v=19${costs}${salt}${key}"
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """A JSON object, which a CSV holds as text; nothing where there is none."""
+    """Returns a JSON object, which a CSV holds as text, or {} for any other value."""
     try:
         held = json.loads(value) if isinstance(value, str) and value else value or {}
     except (ValueError, RecursionError):
@@ -180,36 +180,36 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _opposite(value: Any) -> bool | None:
-    """Of a flag, which a CSV holds as text; none where there is none. Raises LookupError for what is no flag."""
+    """Negates a flag, which a CSV holds as text. Returns None for an empty value; raises LookupError for others."""
     return None if value in (None, "") else not flag(value)
 
 
 def _milliseconds(value: Any) -> str | None:
-    """The time that is so many milliseconds after 1970. Raises ValueError or OverflowError for what is no number."""
+    """Converts milliseconds since 1970. Raises ValueError or OverflowError if the value is not such a number."""
     return (EPOCH + timedelta(milliseconds=int(value))).isoformat() if value else None
 
 
-def _firebase_hash(record: Row, rounds: int, mem_cost: int, salt_separator: str) -> str | Unreadable | None:
+def _firebase_hash(record: Row, rounds: int, mem_cost: int, salt_separator: str) -> str | UnreadableValue | None:
     if not record.get("passwordHash"):
         return None
     try:
         key, salt, separator = (
-            hashes.unbase64(str(text or "").replace("-", "+").replace("_", "/").rstrip("="))
+            hashes.decode_base64(str(text or "").replace("-", "+").replace("_", "/").rstrip("="))
             for text in (record["passwordHash"], record.get("salt"), salt_separator)
         )
         return hashes.firebase(rounds, mem_cost, separator, salt, key)
-    except hashes.UnknownHash as fault:
-        return Unreadable(str(fault))
+    except hashes.UnknownHash as error:
+        return UnreadableValue(str(error))
 
 
 def _language(value: Any) -> str | None:
-    """`es` for `es-MX`; none for a language that we do not speak."""
+    """Returns `es` for `es-MX`, and None for a language that UserManager does not support."""
     language = str(value or "").replace("_", "-").partition("-")[0].lower()
     return language if language in dict(settings.LANGUAGES) else None
 
 
 def _future(value: Any) -> str | None:
-    """A time that is to come; none for any other and for what is no time."""
+    """Returns a time in the future, and None for any other value."""
     try:
         moment = datetime.fromisoformat(str(value or ""))
     except ValueError:

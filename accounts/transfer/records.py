@@ -1,40 +1,40 @@
-"""What a file is read as: one record after the other, or the reason why there is none."""
+"""The records of a file, the layout of a CSV, and the error for a file that can't be read."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-RECORD_LENGTH = 256 * 1024  # characters; all fields of a user together take a tenth of that
+MAX_RECORD_LENGTH = 256 * 1024  # characters; all fields of a user together need a tenth of that
 TOO_LONG = "it is too long for a user"
 
 
 class Line(NamedTuple):
-    """A record with its number (of its first line, or its place in a document); `fault` says why there is none."""
+    """A record and its number (of its first line, or its position in a document); `error` says why it is missing."""
 
     number: int
     record: Mapping[str, Any]
-    fault: str = ""
+    error: str = ""
 
 
 class Layout(NamedTuple):
-    """How a CSV names its columns: in its first line, or by their places, the last of which may be missing."""
+    """The columns of a CSV: named by its header or fixed by the format. The last of the fixed ones may be missing."""
 
-    address: str = "email"  # the column without which a CSV holds no users
-    columns: tuple[str, ...] = ()  # of a CSV that has no first line with names
-    least: int = 0  # how many of these a line has
+    email_column: str = "email"  # required in a header
+    columns: tuple[str, ...] = ()  # of a CSV without a header
+    min_columns: int = 0  # the fewest that a line of such a CSV may have
 
     @property
-    def whose(self) -> str:
-        """What says how many columns there are, in an error."""
+    def column_source(self) -> str:
+        """Names the source of the number of columns, for an error."""
         return "the format" if self.columns else "the first line"
 
 
 PLAIN = Layout()
 
 
-class NotReadable(ValueError):
-    """The file as a whole is none of the kinds that are known; the message says why."""
+class UnreadableFile(ValueError):
+    """The file as a whole can't be read; the message says why."""
 
 
 def is_unicode(text: str) -> bool:
-    """Whether all of it was UTF-8; what was not has become halves of surrogate pairs."""
+    """Returns whether all of the text was UTF-8. Other bytes were decoded to lone surrogates."""
     return text.isprintable() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,4 +1,4 @@
-"""A chain that goes with its row, or goes back to an older state, is missed; and nobody can hold up the writers."""
+"""The registry reveals a chain that was deleted with its row or restored to an older state; and writers never wait."""
 
 import threading
 from collections.abc import Iterator
@@ -12,21 +12,22 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
-from accounts import audit, audit_chain
+from accounts import audit
+from accounts.audit import chain
 from accounts.models import AuditChain, AuditEvent, AuditRegistry
 from tests.usermanager.processes import eventually
-from usermanager import preparation
+from usermanager import bootstrap
 
-CHAINS_AT_FIRST = 16  # on PostgreSQL
+INITIAL_CHAINS = 16  # on PostgreSQL
 
 
 def record(number: int = 1) -> int:
-    """Writes so many events; returns the chain of the last."""
+    """Writes this number of events; returns the chain of the last one."""
     return [audit.record("user:changed", None, actor=None) for _ in range(number)][-1].chain
 
 
 def verify() -> str:
-    """What the command says, the fault included."""
+    """Returns the command's output, including the error."""
     out = StringIO()
     try:
         call_command("audit", "verify", stdout=out)
@@ -42,25 +43,25 @@ def sql(statement: str, *values: Any) -> None:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """What the block does to the database is taken back."""
+    """Rolls back the block's changes to the database."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
 @pytest.mark.usefixtures("database")
-def test_what_an_attacker_without_the_key_does_to_whole_chains_is_found() -> None:
+def test_changes_to_whole_chains_without_the_key_are_found() -> None:
     chain = record(3)
-    assert verify() == "All 3 events are as they were written.\n"
+    assert verify() == "All 3 events are intact.\n"
     older = AuditChain.objects.filter(pk=chain).values().get()
     record(2)
-    audit.prune()  # notes that there are five
-    assert verify() == "All 5 events are as they were written.\n"
+    audit.prune()  # stores the length 5 in the list
+    assert verify() == "All 5 events are intact.\n"
 
     with undone():  # the chain and its row
         sql("DELETE FROM accounts_auditevent WHERE chain = %s", chain)
         sql("DELETE FROM accounts_auditchain WHERE number = %s", chain)
-        missing = f"Chain {chain} is missing with all of its events, of which there were 5 or more."
+        missing = f"Chain {chain} is missing with all of its events. It had at least 5."
         assert verify() == missing
         assert record() != chain
         audit.prune()
@@ -69,7 +70,7 @@ def test_what_an_attacker_without_the_key_does_to_whole_chains_is_found() -> Non
     with undone():  # its newest events, and an older row
         sql("DELETE FROM accounts_auditevent WHERE chain = %s AND position > 3", chain)
         AuditChain.objects.filter(pk=chain).update(**older)
-        put_back = f"Chain {chain} was put back to an older state: it had 5 events or more."
+        put_back = f"Chain {chain} was restored to an older state. It had at least 5 events."
         assert verify() == put_back
         assert record(4) == chain
         audit.prune()
@@ -81,34 +82,32 @@ def test_what_an_attacker_without_the_key_does_to_whole_chains_is_found() -> Non
         audit.prune()
         assert verify().startswith("The list of chains was changed")
 
-    with undone():  # what it says
+    with undone():  # the entries of the list
         AuditRegistry.objects.update(chains={})
         record()
         audit.prune()
         assert verify().startswith("The list of chains was changed")
-    assert verify() == "All 5 events are as they were written.\n"
+    assert verify() == "All 5 events are intact.\n"
 
 
 @pytest.mark.usefixtures("database")
-def test_a_trail_of_the_version_before_goes_on() -> None:
-    """Also where it is as long as the pruning left it."""
+def test_a_trail_of_the_previous_version_continues() -> None:
+    """Also if its last change was a pruning."""
     record(3)
-    audit_chain.prune(AuditEvent.objects.order_by("-position")[0].created_at)
+    chain.prune(AuditEvent.objects.order_by("-position")[0].created_at)
     call_command("migrate", "accounts", "0015", verbosity=0)
-    AuditChain.objects.filter(length=0).delete()  # which that version did not make
+    AuditChain.objects.filter(length=0).delete()  # the previous version created none
     call_command("migrate", verbosity=0)
-    assert verify() == "All 1 events are as they were written.\n"
+    assert verify() == "All 1 events are intact.\n"
     record(2)
-    assert verify() == "All 3 events are as they were written.\n"
-    assert len(AuditRegistry.objects.get().chains) == (CHAINS_AT_FIRST if connection.vendor == "postgresql" else 1)
+    assert verify() == "All 3 events are intact.\n"
+    assert len(AuditRegistry.objects.get().chains) == (INITIAL_CHAINS if connection.vendor == "postgresql" else 1)
 
 
 @pytest.mark.postgres
-def test_writers_make_chains_when_all_are_taken_and_wait_when_there_may_be_no_more(
-    postgres: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writers = CHAINS_AT_FIRST + 4
-    barrier, chains = threading.Barrier(writers), set()
+def test_writers_create_chains_while_allowed_and_then_wait(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    writers = INITIAL_CHAINS + 4
+    barrier, chains = threading.Barrier(writers, timeout=60), set()
 
     def write(_number: int) -> None:
         try:
@@ -124,10 +123,10 @@ def test_writers_make_chains_when_all_are_taken_and_wait_when_there_may_be_no_mo
     with ThreadPoolExecutor(writers) as pool:
         list(pool.map(write, range(writers)))
     assert len(chains) == writers
-    assert verify() == f"All {writers * 3} events are as they were written.\n"
+    assert verify() == f"All {writers * 3} events are intact.\n"
     assert set(map(int, AuditRegistry.objects.get().chains)) == set(range(writers))
 
-    monkeypatch.setattr(audit_chain, "MOST_CHAINS", writers)
+    monkeypatch.setattr(chain, "MAX_CHAINS", writers)
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
         other.execute("SELECT number FROM accounts_auditchain FOR UPDATE")
         waiting = pool.submit(write_and_close)
@@ -136,7 +135,7 @@ def test_writers_make_chains_when_all_are_taken_and_wait_when_there_may_be_no_mo
         assert not waiting.done()
         other.rollback()
         assert waiting.result(20) in chains
-    assert verify() == f"All {writers * 3 + 1} events are as they were written.\n"
+    assert verify() == f"All {writers * 3 + 1} events are intact.\n"
 
 
 def write_and_close() -> int:
@@ -152,25 +151,25 @@ def test_another_secret_key_has_chains_before_its_first_writer(settings: Any) ->
     """Writers that make one need two connections each: with two of pgbouncer's, two of them waited for each other."""
     record()
     settings.SECRET_KEY_FALLBACKS, settings.SECRET_KEY = [settings.SECRET_KEY], "another-" * 8
-    preparation.prepare()
+    bootstrap.run()
     made = AuditChain.objects.count()
-    assert made == 2 * CHAINS_AT_FIRST
-    assert record() >= CHAINS_AT_FIRST
-    preparation.prepare()
+    assert made == 2 * INITIAL_CHAINS
+    assert record() >= INITIAL_CHAINS
+    bootstrap.run()
     assert AuditChain.objects.count() == made
     assert verify().startswith("All ")
 
 
 @pytest.mark.postgres
-def test_a_role_without_rights_on_the_tables_holds_up_nobody(postgres: str) -> None:
-    stranger = f"stranger_{connection.settings_dict['NAME']}"
-    sql(f"CREATE ROLE {stranger} LOGIN")
+def test_a_database_role_without_privileges_blocks_no_writer(postgres: str) -> None:
+    role = f"role_{connection.settings_dict['NAME']}"
+    sql(f"CREATE ROLE {role} LOGIN")
     try:
-        with psycopg.connect(postgres.replace("postgres@", f"{stranger}@")) as other:
+        with psycopg.connect(postgres.replace("postgres@", f"{role}@")) as other:
             other.execute("SELECT pg_advisory_lock(1635084388, number) FROM generate_series(0, 1000) number")
             with pytest.raises(psycopg.errors.InsufficientPrivilege), other.transaction():
                 other.execute("SELECT number FROM accounts_auditchain FOR UPDATE")
             record(3)
-        assert verify() == "All 3 events are as they were written.\n"
+        assert verify() == "All 3 events are intact.\n"
     finally:
-        sql(f"DROP ROLE {stranger}")
+        sql(f"DROP ROLE {role}")

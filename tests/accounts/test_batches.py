@@ -1,4 +1,4 @@
-"""Rows are read in batches: each of them once, in the order of their key, whatever is written meanwhile."""
+"""Rows are read in batches: each row once, in the order of the key, even if rows are written meanwhile."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +16,8 @@ Person = Callable[..., User]
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "ROWS", 2)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "BATCH_SIZE", 2)
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -28,13 +28,13 @@ def test_each_row_is_read_once_and_in_order(person: Person, number: int) -> None
     assert [pk for _email, pk in batches.read(rows, "id", itemgetter(1), is_descending=True)] == ids[::-1]
 
 
-def test_a_filter_holds_for_each_batch(person: Person) -> None:
+def test_a_filter_applies_to_each_batch(person: Person) -> None:
     for number in range(9):
         person(f"user{number}", is_active=number % 2 == 0)
     assert len(list(batches.read(User.objects.filter(is_active=True), "email_key"))) == 5
 
 
-def test_rows_that_come_and_go_meanwhile_repeat_and_hide_none(person: Person) -> None:
+def test_rows_added_or_deleted_meanwhile_neither_repeat_nor_hide_others(person: Person) -> None:
     ids = sorted(person(f"user{number}").pk for number in range(5))
     read = batches.read(User.objects.all())
     seen = [next(read).pk for _row in range(2)]
@@ -62,10 +62,10 @@ def _number_of_users() -> int:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("read", [batches.read, batches.newest_first])
-def test_others_have_the_connection_while_a_client_takes_its_time(
+def test_other_threads_use_the_connection_while_a_client_reads_slowly(
     one_connection: None, monkeypatch: pytest.MonkeyPatch, read: Callable[..., Iterator[Any]]
 ) -> None:
-    monkeypatch.setattr(batches, "PAGE", 2)
+    monkeypatch.setattr(batches, "PAGE_SIZE", 2)
     role = Role.objects.get(name="user")
     for number in range(3):
         User.objects.create(email=f"user{number}@example.com", role=role)

@@ -1,4 +1,4 @@
-"""`--help` of a command ends in an example that works."""
+"""`--help` of a command ends with an example that works."""
 
 import shlex
 
@@ -25,7 +25,7 @@ ACTIONS = [
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *ACTIONS])
-def test_help_ends_in_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_ends_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         call_command(*command.split(), "--help")
     assert ended.value.code == 0
@@ -33,7 +33,7 @@ def test_help_ends_in_an_example(command: str, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("command", ACTIONS)
-def test_the_example_is_one_that_the_command_understands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_accepts_its_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     name, action = command.split()
     parser = load_command_class("accounts", name).create_parser("manage.py", name)
     with pytest.raises(SystemExit):

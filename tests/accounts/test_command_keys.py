@@ -1,4 +1,4 @@
-"""An operator changes the key that access tokens are signed with, with `manage.py keys`."""
+"""An operator rotates and revokes signing keys with `manage.py keys`."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 from rest_framework.test import APIClient
 
-from accounts import audit, keys
+from accounts import audit
+from accounts.jwt import signing_keys
 from accounts.models import AuditEvent, User
 
 pytestmark = pytest.mark.django_db
@@ -31,18 +32,17 @@ def command(*words: str) -> str:
 
 
 def listed() -> list[dict[str, Any]]:
-    answer: list[dict[str, Any]] = json.loads(command("list", "--json"))
-    return answer
+    return [key for key in json.loads(command("list", "--json")) if key["use"] == "signing"]
 
 
 def test_lists_the_key_that_signs(ana: User) -> None:
     (key,) = listed()
-    assert key["kid"] == keys.signing_key().kid
+    assert key["kid"] == signing_keys.signing_key().kid
     assert key["signs"] is True
     assert key["expires_at"] is None
 
 
-def test_publishes_a_new_key_and_says_when_it_signs(ana: User) -> None:
+def test_publishes_a_new_key_and_prints_when_it_signs(ana: User) -> None:
     (old,) = listed()
     printed = command("rotate")
     new, former = listed()
@@ -70,16 +70,16 @@ def test_revokes_a_key(ana: User, client_of: Callable[[User], APIClient]) -> Non
     assert json.loads(command("revoke", new["kid"], "--json")) == {"kid": new["kid"], "successor": listed()[0]["kid"]}
 
 
-def test_refuses_to_revoke_a_key_that_is_not_there(db: None) -> None:
+def test_rejects_an_unknown_key(db: None) -> None:
     before = listed()
-    with pytest.raises(CommandError, match="There is no key nonsense") as refusal:
+    with pytest.raises(CommandError, match="There is no key nonsense") as error:
         command("revoke", "nonsense")
-    assert refusal.value.returncode == 1
+    assert error.value.returncode == 1
     assert listed() == before
     assert not AuditEvent.objects.exists()
 
 
-def test_signs_at_once_where_it_has_to_and_still_takes_tokens_of_the_old_one(
+def test_signs_at_once_on_demand_and_still_accepts_tokens_of_the_old_key(
     ana: User, client_of: Callable[[User], APIClient]
 ) -> None:
     client, (old,) = client_of(ana), listed()
@@ -93,7 +93,7 @@ def test_signs_at_once_where_it_has_to_and_still_takes_tokens_of_the_old_one(
     assert AuditEvent.objects.get(kind="key:rotated").data == {"kid": new["kid"]}
 
 
-def test_makes_no_key_while_the_event_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_creates_no_key_if_the_event_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     (only,) = listed()
 
     def fail(*_arguments: Any, **_others: Any) -> None:
@@ -106,9 +106,9 @@ def test_makes_no_key_while_the_event_cannot_be_written(monkeypatch: pytest.Monk
     assert audit.KINDS["key:rotated"]
 
 
-def test_a_key_that_another_process_prunes_at_this_moment_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = keys.rotate()
-    folder = keys._folder()
+def test_a_key_that_another_process_prunes_at_this_moment_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = signing_keys.rotate()
+    folder = signing_keys._folder()
     gone = folder / "20200101T000000000000Z-gone.pem"
     monkeypatch.setattr(os, "listdir", lambda _folder: [*(path.name for path in folder.glob("*.pem")), gone.name])
-    assert [key.kid for key in keys.ring()] == [kept.kid]
+    assert [key.kid for key in signing_keys.key_set()] == [kept.kid]

@@ -1,4 +1,4 @@
-"""A command ends with a status and a line that a script can read, and asks at a terminal."""
+"""Commands have exit statuses and one-line errors for scripts, and prompt only at a terminal."""
 
 import os
 import pty
@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.usermanager.processes import PROJECT, clean_environment, manage
+from tests.usermanager.processes import PROJECT, clean_environment, create_tables, manage
 
 pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of a product that has one admin, root@example.com."""
+    """Returns the data directory of an installation with one administrator, root@example.com."""
     made = tmp_path_factory.mktemp("data")
+    create_tables(made)
     done = run(made, "prepare", ADMIN_EMAIL="root@example.com", ADMIN_PASSWORD="correct horse battery staple")
     assert done.returncode == 0, done.stderr
     return made
@@ -27,7 +28,7 @@ def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedPr
     return manage(*words, cwd=PROJECT, **{"DATA_DIR": str(folder), "BCRYPT_ROUNDS": "4", **environment})
 
 
-def test_what_is_done_ends_with_0_and_without_colors(folder: Path) -> None:
+def test_success_exits_with_0_and_prints_no_colors(folder: Path) -> None:
     done = run(folder, "users", "list", "--role", "admin", TERM="xterm-256color")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[1].startswith("root@example.com\t")
@@ -42,28 +43,28 @@ def test_what_is_done_ends_with_0_and_without_colors(folder: Path) -> None:
         (["users", "create", "root@example.com"], "There is an account with this address already."),
     ],
 )
-def test_what_is_refused_ends_with_1_and_one_line(folder: Path, words: list[str], line: str) -> None:
+def test_an_error_exits_with_1_and_prints_one_line(folder: Path, words: list[str], line: str) -> None:
     done = run(folder, *words)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"CommandError: {line}\n"
 
 
 @pytest.mark.parametrize("words", [["users"], ["users", "create", "nobody"], ["sessions", "revoke"], ["keys", "turn"]])
-def test_what_is_not_understood_ends_with_2(folder: Path, words: list[str]) -> None:
+def test_wrong_usage_exits_with_2(folder: Path, words: list[str]) -> None:
     done = run(folder, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage: manage.py" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_database_without_tables_ends_with_1_and_one_line(tmp_path: Path) -> None:
+def test_a_database_without_tables_exits_with_1_and_prints_one_line(tmp_path: Path) -> None:
     done = run(tmp_path, "users", "show", "ana@example.com")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("CommandError: The database cannot be used: no such table")
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reader_that_has_seen_enough_is_no_fault(folder: Path) -> None:
+def test_a_pipe_that_its_reader_closes_is_no_error(folder: Path) -> None:
     environment = clean_environment(DATA_DIR=str(folder))
     command = [sys.executable, "manage.py", "users", "list", "--json"]
     reading, writing = os.pipe()
@@ -73,7 +74,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_password_is_asked_for_twice_and_never_shown(folder: Path) -> None:
+def test_a_password_is_prompted_for_twice_and_never_shown(folder: Path) -> None:
     ours, theirs = pty.openpty()
     environment = clean_environment(DATA_DIR=str(folder), BCRYPT_ROUNDS="4", TERM="xterm")
     process = subprocess.Popen(
@@ -88,14 +89,14 @@ def test_a_password_is_asked_for_twice_and_never_shown(folder: Path) -> None:
     os.close(theirs)
     seen = answered(ours, b"Password: ", b"an unusual pair of mittens\n")
     seen += answered(ours, b"Password again: ", b"an unusual pair of mittens\n")
-    seen += answered(ours, b"may do everything now", b"")
+    seen += answered(ours, b"is now an administrator", b"")
     assert process.wait(20) == 0
     os.close(ours)
     assert b"mittens" not in seen
 
 
 def answered(terminal: int, prompt: bytes, answer: bytes) -> bytes:
-    """Types the answer when the prompt has come; returns what was shown until then."""
+    """Waits for the prompt and types the answer. Returns the output until then."""
     seen = b""
     while prompt not in seen:
         assert select.select([terminal], [], [], 20)[0], seen

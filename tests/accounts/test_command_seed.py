@@ -1,4 +1,4 @@
-"""manage.py seed: made-up users, the same ones each time, and none among real people by accident."""
+"""manage.py seed creates fake users: the same ones each time, and none among real users by accident."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def seeded(number: int, *options: str) -> list[tuple[Any, ...]]:
     return list(User.objects.order_by("id").values_list(*SHOWN))
 
 
-def test_makes_the_same_users_each_time_and_others_with_another_seed() -> None:
+def test_creates_the_same_users_each_time_and_others_with_another_seed() -> None:
     first = seeded(300)
     User.objects.all().delete()
     assert len(first) == 300
@@ -29,7 +29,7 @@ def test_makes_the_same_users_each_time_and_others_with_another_seed() -> None:
     assert not {row[1] for row in seeded(300, "--seed", "2")} & {row[1] for row in first}
 
 
-def test_their_addresses_reach_nobody_and_their_history_is_in_order() -> None:
+def test_their_addresses_receive_no_email_and_their_history_is_in_order() -> None:
     seeded(300)
     for user in User.objects.all():
         assert re.fullmatch(r"[a-z]+\.[a-z]+\d+@([a-z]+\.)?example\.(com|org|net)", user.email)
@@ -38,7 +38,7 @@ def test_their_addresses_reach_nobody_and_their_history_is_in_order() -> None:
     assert newest == [user.pk for user in User.objects.order_by("-id")]
 
 
-def test_are_found_by_a_search_and_can_log_in(capsys: pytest.CaptureFixture[str]) -> None:
+def test_they_are_found_by_a_search_and_can_log_in(capsys: pytest.CaptureFixture[str]) -> None:
     seeded(50)
     user = User.objects.filter(role__name="user", is_active=True).latest("id")
     assert list(search.containing(User.objects.all(), user.email.partition("@")[0])) == [user]
@@ -46,13 +46,13 @@ def test_are_found_by_a_search_and_can_log_in(capsys: pytest.CaptureFixture[str]
     assert login.log_in(user.email, password)
 
 
-def test_go_in_besides_those_who_are_there(person: Callable[..., User]) -> None:
+def test_adds_them_to_the_existing_fake_users(person: Callable[..., User]) -> None:
     person("ana")
     seeded(20)
     assert len(seeded(20)) == 41
 
 
-def test_never_go_in_among_real_people_by_accident(person: Callable[..., User]) -> None:
+def test_adds_them_to_real_users_only_on_demand(person: Callable[..., User]) -> None:
     person("ana", email="ana@example.com.real.org")
     with pytest.raises(CommandError, match="real users"):
         call_command("seed", "10")
@@ -61,10 +61,10 @@ def test_never_go_in_among_real_people_by_accident(person: Callable[..., User]) 
     assert len(seeded(10, "--yes")) == 11
 
 
-def test_somebody_who_is_there_already_ends_it_in_one_line(person: Callable[..., User]) -> None:
+def test_an_existing_user_is_an_error_in_one_line(person: Callable[..., User]) -> None:
     person("ana")
     last = seeded(5)[0][0]
-    User.objects.exclude(pk=last).delete()  # now the same ones would come again
+    User.objects.exclude(pk=last).delete()  # now it would create the same users again
     with pytest.raises(CommandError, match="choose another --seed"):
         call_command("seed", "5")
     assert [user.pk for user in User.objects.all()] == [last]

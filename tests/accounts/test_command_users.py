@@ -1,4 +1,4 @@
-"""An operator looks after users at the machine, with `manage.py users`."""
+"""An operator lists, creates and deletes users with `manage.py users`."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from accounts.signals import user_invited
 from tests.conftest import OTHER_PASSWORD
 
 pytestmark = pytest.mark.django_db
-NOBODY = "01a20945-f308-721a-bebb-44953872b004"
+UNKNOWN_ID = "01a20945-f308-721a-bebb-44953872b004"
 
 
 class Terminal(StringIO):
@@ -25,23 +25,23 @@ class Terminal(StringIO):
 
 
 def users(*words: str, out: StringIO | None = None) -> str:
-    """What `manage.py users …` prints."""
+    """Returns the output of `manage.py users …`."""
     out = out or StringIO()
     call_command("users", *words, stdout=out)
     return out.getvalue()
 
 
 def listed(*words: str) -> list[str]:
-    """The addresses that `users list --json` prints."""
+    """Returns the addresses that `users list --json` prints."""
     return [user["email"] for user in json.loads(users("list", "--json", *words))]
 
 
-def refusal(*words: str) -> tuple[int, str]:
-    """The exit status and the line of a command that is refused."""
-    with pytest.raises(CommandError) as refused:
+def failure(*words: str) -> tuple[int, str]:
+    """Returns the exit status and the message of a command that fails."""
+    with pytest.raises(CommandError) as raised:
         users(*words)
-    assert "\n" not in str(refused.value)
-    return refused.value.returncode, str(refused.value)
+    assert "\n" not in str(raised.value)
+    return raised.value.returncode, str(raised.value)
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, line: bytes) -> None:
@@ -66,21 +66,21 @@ class TestListing:
         assert json.loads(users("list", "--json")) == answers
         assert [json.loads(users("show", user.email, "--json")) for user in (root, ana)] == answers
 
-    def test_writes_a_user_a_line_for_a_pipe(self, ana: User) -> None:
+    def test_writes_a_line_for_each_user_to_a_pipe(self, ana: User) -> None:
         head, line = users("list").splitlines()
         assert head.split("\t")[:3] == ["email", "full_name", "role"]
         assert line.split("\t")[:5] == ["ana@example.com", "Ana", "user", "yes", "yes"]
 
-    def test_draws_a_table_on_a_terminal(self, person: Callable[..., User]) -> None:
+    def test_prints_a_table_on_a_terminal(self, person: Callable[..., User]) -> None:
         person("ana", full_name="[red]Ana", email="an-address-that-is-long@subdomain.example.com")
         table = users("list", out=Terminal())
         assert "an-address-that-is-long@subdomain.example.com  [red]Ana" in table
         assert "\t" not in table
 
-    def test_draws_tables_of_many_rows_one_after_the_other(
+    def test_splits_many_rows_into_tables(
         self, ana: User, bruno: User, carla: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(base, "ROWS_A_TABLE", 2)
+        monkeypatch.setattr(base, "ROWS_PER_TABLE", 2)
         lines = users("list", out=Terminal()).splitlines()
         assert ["full name" in line for line in lines] == [True, False, False, True, False]
         assert [line.split()[0] for line in lines if "@" in line] == [carla.email, bruno.email, ana.email]
@@ -134,7 +134,7 @@ class TestListing:
             ["--ordering=password"],
         ],
     )
-    def test_refuses_what_it_does_not_understand(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_rejects_invalid_options(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(CommandError):
             users("list", *words)
         assert not capsys.readouterr().out
@@ -147,9 +147,9 @@ class TestShowing:
         assert f"id              {ana.pk}\n" in shown
         assert "email           ana@example.com\n" in shown
 
-    @pytest.mark.parametrize("name", ["bruno@example.com", NOBODY, "ana", ""])
-    def test_says_that_there_is_nobody(self, ana: User, name: str) -> None:
-        assert refusal("show", name) == (1, f"There is no user {name}.")
+    @pytest.mark.parametrize("name", ["bruno@example.com", UNKNOWN_ID, "ana", ""])
+    def test_reports_an_unknown_user(self, ana: User, name: str) -> None:
+        assert failure("show", name) == (1, f"There is no user {name}.")
 
 
 class TestCreating:
@@ -171,7 +171,7 @@ class TestCreating:
         assert not dora.has_usable_password()
         assert last_event("user:created").actor_id is None
 
-    def test_takes_the_password_from_the_first_line_to_the_letter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_reads_the_password_from_the_first_line_with_its_spaces(self, monkeypatch: pytest.MonkeyPatch) -> None:
         typed(monkeypatch, f" {OTHER_PASSWORD} ñ\r\nanother line\n".encode())
         users("create", "dora@example.com", "--password-stdin", "--verified", "--role", "admin")
         dora = User.objects.get(email_key="dora@example.com")
@@ -190,19 +190,19 @@ class TestCreating:
             (b"dora\n", 1),
         ],
     )
-    def test_refuses_a_password_that_is_none(self, monkeypatch: pytest.MonkeyPatch, line: bytes, status: int) -> None:
+    def test_rejects_an_invalid_password(self, monkeypatch: pytest.MonkeyPatch, line: bytes, status: int) -> None:
         typed(monkeypatch, line)
-        assert refusal("create", "dora@example.com", "--password-stdin")[0] == status
+        assert failure("create", "dora@example.com", "--password-stdin")[0] == status
         assert not User.objects.exists()
 
-    def test_refuses_an_address_that_is_known(self, ana: User) -> None:
-        assert refusal("create", "ANA@example.com") == (1, "There is an account with this address already.")
+    def test_rejects_a_known_address(self, ana: User) -> None:
+        assert failure("create", "ANA@example.com") == (1, "There is an account with this address already.")
         assert User.objects.count() == 1
 
-    def test_refuses_a_role_that_does_not_exist(self, role: Callable[..., Role]) -> None:
+    def test_rejects_an_unknown_role(self, role: Callable[..., Role]) -> None:
         role("support")
-        answer = refusal("create", "dora@example.com", "--role", "boss")
-        assert answer == (1, "There is no role boss. There are: admin, support, user.")
+        answer = failure("create", "dora@example.com", "--role", "boss")
+        assert answer == (1, "There is no role boss. The roles are: admin, support, user.")
         assert not User.objects.exists()
 
     @pytest.mark.parametrize(
@@ -215,31 +215,31 @@ class TestCreating:
             [],
         ],
     )
-    def test_refuses_what_the_api_refuses(self, words: list[str]) -> None:
-        refusal("create", *words)
+    def test_rejects_what_the_api_rejects(self, words: list[str]) -> None:
+        failure("create", *words)
         assert not User.objects.exists()
 
 
 class TestDeleting:
-    def test_does_not_ask_when_told_so(self, ana: User) -> None:
+    def test_does_not_prompt_with_yes(self, ana: User) -> None:
         assert users("delete", "ana@example.com", "--yes") == "ana@example.com is deleted.\n"
         assert not User.objects.exists()
         assert last_event("user:deleted").user_id == ana.pk
 
-    def test_needs_a_terminal_to_ask_at(self, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_needs_a_terminal_to_prompt_at(self, ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
         typed(monkeypatch, b"y\n")
-        assert refusal("delete", "ana@example.com") == (2, "There is no terminal to ask at: add --yes.")
+        assert failure("delete", "ana@example.com") == (2, "There is no terminal to prompt at: add --yes.")
         assert User.objects.exists()
 
     @pytest.mark.parametrize(("answer", "is_deleted"), [("y", True), ("YES ", True), ("", False), ("no", False)])
-    def test_asks_first(self, ana: User, monkeypatch: pytest.MonkeyPatch, answer: str, is_deleted: bool) -> None:
+    def test_prompts_first(self, ana: User, monkeypatch: pytest.MonkeyPatch, answer: str, is_deleted: bool) -> None:
         monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
         if is_deleted:
             users("delete", "ana@example.com")
         else:
-            assert refusal("delete", "ana@example.com") == (1, "Nothing was deleted.")
+            assert failure("delete", "ana@example.com") == (1, "Nothing was deleted.")
         assert User.objects.exists() != is_deleted
 
 
 def test_an_action_is_required() -> None:
-    refusal()
+    failure()

@@ -1,4 +1,4 @@
-"""What the database cannot do now is told from a mistake, on both databases, by errors that these raised themselves."""
+"""Temporary database errors differ from errors of the program. Each database raises the errors itself."""
 
 import logging
 from typing import Any
@@ -11,9 +11,9 @@ from accounts import database_errors
 from accounts.models import Role
 from tests.conftest import refused
 
-ONLY_READ = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET default_transaction_read_only = on"}
-NO_PATIENCE = {"sqlite": "PRAGMA busy_timeout = 1", "postgresql": "SET lock_timeout = 1"}
-MISTAKES = (
+MAKE_READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET default_transaction_read_only = on"}
+SHORTEN_LOCK_TIMEOUT = {"sqlite": "PRAGMA busy_timeout = 1", "postgresql": "SET lock_timeout = 1"}
+PROGRAMMING_ERRORS = (
     "SELECT nothing FROM nowhere",
     "SELECT nothing FROM accounts_role",
     "SELEC 1",
@@ -35,26 +35,26 @@ def error_of(statement: str) -> Error:
     return raised.value
 
 
-def test_a_mistake_stays_one_and_a_lock_may_be_had_later() -> None:
-    for statement in MISTAKES:
+def test_a_lock_timeout_is_temporary_and_a_program_error_is_not() -> None:
+    for statement in PROGRAMMING_ERRORS:
         error = error_of(statement)
-        assert database_errors.refusal(error) is None, statement
+        assert database_errors.handle(error) is None, statement
     other = connection.copy()
     with other.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("UPDATE accounts_role SET description = 'z'")
-        execute(NO_PATIENCE[connection.vendor])
+        execute(SHORTEN_LOCK_TIMEOUT[connection.vendor])
         assert database_errors.is_temporary(error_of("UPDATE accounts_role SET description = 'x'"))
     other.close()
 
 
-def test_a_database_that_only_reads_is_left(caplog: pytest.LogCaptureFixture) -> None:
-    execute(ONLY_READ[connection.vendor])
+def test_a_connection_to_a_read_only_server_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    execute(MAKE_READ_ONLY[connection.vendor])
     error = error_of("UPDATE accounts_role SET description = 'x'")
     with caplog.at_level(logging.WARNING):
-        refusal = database_errors.refusal(error)
-    assert refusal is not None
-    assert (refusal.code, refusal.status, refusal.retry_after_seconds) == ("overloaded", 503, 5)
+        overloaded = database_errors.handle(error)
+    assert overloaded is not None
+    assert (overloaded.code, overloaded.status, overloaded.retry_after_seconds) == ("overloaded", 503, 5)
     assert caplog.messages[-1].startswith("answered with 503: ")
     if connection.vendor == "sqlite":  # a file has one server, and that is this process
         connection.close()
@@ -63,12 +63,12 @@ def test_a_database_that_only_reads_is_left(caplog: pytest.LogCaptureFixture) ->
 
 def answers() -> list[Any]:
     """Of the API and of the panel, which both look for a user, over a connection that is as it is for each."""
-    client, only_reads = Client(raise_request_exception=False), is_read_only()
+    client, was_read_only = Client(raise_request_exception=False), is_read_only()
     token = client.get("/admin/login/").cookies["csrftoken"].value
     form = {"username": "ana@example.com", "password": "x", "csrfmiddlewaretoken": token}
     from_api = client.post("/api/v1/auth/password/reset/", {"email": "ana@example.com"}, "application/json")
-    if only_reads:
-        execute(ONLY_READ[connection.vendor])
+    if was_read_only:
+        execute(MAKE_READ_ONLY[connection.vendor])
     return [from_api, client.post("/admin/login/", form, headers={"Accept": "text/html"})]
 
 
@@ -79,12 +79,14 @@ def is_read_only() -> bool:
         return cursor.fetchone()[0] in (1, "on")
 
 
-def test_api_and_pages_answer_503_for_the_one_and_500_for_the_other() -> None:
-    execute(ONLY_READ[connection.vendor])
+def test_temporary_errors_return_503_and_others_500(caplog: pytest.LogCaptureFixture) -> None:
+    execute(MAKE_READ_ONLY[connection.vendor])
     from_api, page = answers()
     assert refused(from_api, 503, "overloaded")["title"] == "Overloaded"
     assert (page.status_code, page["Retry-After"], "text/html" in page["Content-Type"]) == (503, "5", True)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
     connection.close()
     execute("ALTER TABLE accounts_user RENAME TO nobody")
     execute("ALTER TABLE notifications_outboxmail RENAME TO moved")
     assert [answer.status_code for answer in answers()] == [500, 500]
+    assert [record.name for record in caplog.records if record.levelname == "ERROR"] == ["django.request"] * 2

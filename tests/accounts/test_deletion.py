@@ -1,4 +1,4 @@
-"""A user with much to delete leaves: in slices that let others write, and whatever dies in between."""
+"""Deleting a user with many rows: other transactions write between the slices, and the process may die between them."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,8 +13,11 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from accounts import access_tokens, audit, audit_chain, deletion, login, passwords, pruning, roles, sessions, users
+from accounts import audit, deletion, login, passwords, permissions, pruning, sessions, users
+from accounts.audit import chain
 from accounts.errors import InvalidCredentials, NotFound
+from accounts.jwt import access_tokens
+from accounts.mfa import proofs
 from accounts.models import AuditEvent, OneTimeToken, Role, Session, User
 from notifications.models import OutboxMail
 from tests.conftest import PASSWORD
@@ -24,7 +27,7 @@ EVENTS, SLICE = 7, 3
 
 @pytest.fixture(autouse=True)
 def _small_slices(monkeypatch: pytest.MonkeyPatch, database: str) -> Iterator[None]:
-    monkeypatch.setattr(pruning, "AT_ONCE", SLICE)
+    monkeypatch.setattr(pruning, "BATCH_SIZE", SLICE)
     yield
     connections.close_all()
 
@@ -32,7 +35,7 @@ def _small_slices(monkeypatch: pytest.MonkeyPatch, database: str) -> Iterator[No
 @pytest.fixture
 def root() -> User:
     users.ensure_first_admin("root@example.com", PASSWORD)
-    return User.objects.get(role__name=roles.ADMIN)
+    return User.objects.get(role__name=permissions.ADMIN)
 
 
 @pytest.fixture
@@ -43,14 +46,14 @@ def ana() -> User:
 def _someone(email: str) -> User:
     user = users.create(email, actor=None, password=PASSWORD, email_verified=True)
     for _number in range(EVENTS):
-        sessions.open_session(user)
+        sessions.create(user, proofs.PASSWORD)
         passwords.request_reset(email)
     audit.record_all("login:failed", [user] * EVENTS, actor=None)
     return user
 
 
 def _signed_in(user: User) -> APIClient:
-    session, _refresh = login.open_session(user)
+    session, _refresh = login.open_session(user, proofs.PASSWORD)
     return APIClient(headers={"Authorization": f"Bearer {access_tokens.issue(session)}"})
 
 
@@ -60,42 +63,48 @@ def _panel_of(root: User) -> Client:
     return browser
 
 
-def _leave(root: User, ana: User) -> None:
+def _delete_own_account(root: User, ana: User) -> None:
     answer = _signed_in(ana).delete("/api/v1/users/me/", {"current_password": PASSWORD}, format="json")
     assert answer.status_code == 204
 
 
-def _be_deleted(root: User, ana: User) -> None:
+def _delete_with_the_api(root: User, ana: User) -> None:
     assert _signed_in(root).delete(f"/api/v1/users/{ana.pk}/").status_code == 204
 
 
-def _be_deleted_in_the_panel(root: User, ana: User) -> None:
+def _delete_in_the_panel(root: User, ana: User) -> None:
     _panel_of(root).post(reverse("admin:accounts_user_delete", args=[ana.pk]), {"post": "yes"})
 
 
-def _be_deleted_with_others(root: User, ana: User) -> None:
+def _delete_with_a_bulk_action(root: User, ana: User) -> None:
     chosen = {"action": "delete_for_good", "_selected_action": [str(ana.pk)], "confirmed": "yes"}
     _panel_of(root).post(reverse("admin:accounts_user_changelist"), chosen)
 
 
-def _be_deleted_at_the_machine(root: User, ana: User) -> None:
+def _delete_with_the_command(root: User, ana: User) -> None:
     call_command("users", "delete", ana.email, "--yes")
 
 
-WAYS = [_leave, _be_deleted, _be_deleted_in_the_panel, _be_deleted_with_others, _be_deleted_at_the_machine]
+WAYS = [
+    _delete_own_account,
+    _delete_with_the_api,
+    _delete_in_the_panel,
+    _delete_with_a_bulk_action,
+    _delete_with_the_command,
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_delete_a_user_lets_others_write_between_its_slices(
+def test_every_way_to_delete_a_user_pauses_between_slices(
     way: Callable[[User, User], None], root: User, ana: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[bool] = []
     monkeypatch.setattr(pruning, "_let_others_write", lambda _seconds: pauses.append(connection.in_atomic_block))
     way(root, ana)
-    assert len(pauses) >= 3 * (EVENTS // SLICE)  # for sessions, mails and events
+    assert len(pauses) >= 3 * (EVENTS // SLICE)  # for sessions, emails and events
     assert not any(pauses)
     _is_gone(ana)
-    assert audit_chain.verify()
+    assert chain.verify()
 
 
 def _is_gone(user: User) -> None:
@@ -113,16 +122,16 @@ class Death(BaseException):
 
 
 def _delete_and_die(user: User) -> None:
-    """At the latest when all is done."""
+    """Dies after the deletion at the latest."""
     users.delete(user, actor=None)
     raise Death
 
 
 @pytest.mark.parametrize("step", range(1, 10, 2))
-def test_a_process_that_dies_in_the_middle_leaves_a_user_locked_out_whom_prune_deletes(
+def test_prune_finishes_the_deletion_of_a_process_that_died(
     step: int, ana: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refresh = login.open_session(ana)[1]
+    refresh = login.open_session(ana, proofs.PASSWORD)[1]
     steps = iter(range(1, step + 1))
 
     def die(_seconds: float) -> None:
@@ -133,14 +142,14 @@ def test_a_process_that_dies_in_the_middle_leaves_a_user_locked_out_whom_prune_d
         patch.setattr(pruning, "_let_others_write", die)
         with pytest.raises(Death):
             _delete_and_die(ana)
-    audit_chain.verify()
+    chain.verify()
     if User.objects.filter(pk=ana.pk).exists():
         _is_locked_out(ana, refresh)
-        assert deletion.finish_abandoned() == 0  # the process may still be at work
+        assert deletion.finish_abandoned() == 0  # the process may still be running
         User.objects.update(deletion_began_at=timezone.now() - deletion.ABANDONED_AFTER - timedelta(seconds=1))
         assert deletion.finish_abandoned() == 1
     _is_gone(ana)
-    audit_chain.verify()
+    chain.verify()
 
 
 def _is_locked_out(user: User, refresh: str) -> None:
@@ -153,7 +162,7 @@ def _is_locked_out(user: User, refresh: str) -> None:
             use_case(user, actor=None)
 
 
-def test_a_deletion_that_is_refused_deletes_nothing(root: User) -> None:
+def test_a_rejected_deletion_deletes_nothing(root: User) -> None:
     before = Session.objects.count(), AuditEvent.objects.count()
     with pytest.raises(Exception, match="last_admin"):
         users.delete(root, actor=root)
@@ -161,8 +170,8 @@ def test_a_deletion_that_is_refused_deletes_nothing(root: User) -> None:
     assert User.objects.get(pk=root.pk).deletion_began_at is None
 
 
-def test_only_the_slice_of_a_deletion_holds_a_lock(ana: User, settings: Settings) -> None:
-    """A stranger writes between two slices, over another connection."""
+def test_a_deletion_holds_no_lock_between_slices(ana: User, settings: Settings) -> None:
+    """Another connection writes between two slices."""
     assert Role.objects.exists()
     written: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""A new password is counted before it is judged, whichever way it comes."""
+"""Every use case that sets a password counts the attempt before it scores the password."""
 
 import re
 from collections.abc import Callable
@@ -8,11 +8,12 @@ from uuid import uuid4
 import pytest
 from pytest_django import Settings
 
-from accounts import hashers, invitations, origin, password_policy, passwords, registration, tokens, users
+from accounts import invitations, one_time_tokens, passwords, registration, request_context, users
 from accounts.errors import InvalidInput, Throttled
+from accounts.hashing import hashers, password_policy
 from accounts.models import OneTimeToken, User
-from accounts.origin import Origin
-from accounts.tokens import Purpose
+from accounts.one_time_tokens import Purpose
+from accounts.request_context import RequestContext
 from tests.conftest import PASSWORD
 from usermanager.environment import rate
 
@@ -27,7 +28,7 @@ WAYS: dict[str, Callable[[User, str], object]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_new_password_counts_before_it_is_judged(
+def test_every_new_password_counts_before_it_is_scored(
     way: str, ana: User, root: User, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.RATE_LIMITS, settings.RATE_PASSWORD = True, rate("1/1h")
@@ -41,8 +42,8 @@ def test_every_new_password_counts_before_it_is_judged(
 
     monkeypatch.setattr(password_policy.StrengthValidator, "validate", noting)
     purpose = Purpose.INVITATION if way == "invitation" else Purpose.PASSWORD_RESET
-    token = tokens.issue(ana, purpose, request=uuid4(), email=ana.email)
-    come = origin.current.set(Origin("192.0.2.1", request_id="r"))
+    token = one_time_tokens.issue(ana, purpose, request=uuid4(), email=ana.email)
+    context_token = request_context.current.set(RequestContext("192.0.2.1", request_id="r"))
     try:
         for _number in range(allowed):
             with pytest.raises(InvalidInput):
@@ -50,13 +51,13 @@ def test_every_new_password_counts_before_it_is_judged(
         with pytest.raises(Throttled):
             WAYS[way](root, token)
     finally:
-        origin.current.reset(come)
+        request_context.current.reset(context_token)
     assert len(judged) == allowed
     assert OneTimeToken.objects.get().used_at is None
 
 
-def test_nothing_judges_a_password_but_what_counts_first() -> None:
-    """Another way to a new password would have to count for itself."""
-    sources = {path: path.read_text() for path in Path(hashers.__file__).parent.rglob("*.py")}
-    judging = [path.stem for path, text in sources.items() if re.search(r"password_policy\.check\(|zxcvbn\(", text)]
+def test_only_a_function_that_counts_attempts_scores_passwords() -> None:
+    """Another caller of the password policy would have to count attempts itself."""
+    sources = {path: path.read_text() for path in Path(hashers.__file__).parents[1].rglob("*.py")}
+    judging = [path.stem for path, text in sources.items() if re.search(r"password_policy\.validate\(|zxcvbn\(", text)]
     assert sorted(judging) == ["credentials", "password_policy"]

@@ -1,4 +1,4 @@
-"""How passwords are kept: every one to its last character, and no hash tells on itself by being cheap."""
+"""A password is hashed to its last character, and the time of a rejection doesn't reveal the kind of its hash."""
 
 import unicodedata
 from collections import Counter
@@ -12,8 +12,8 @@ import pytest
 from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher, ScryptPasswordHasher
 from pytest_django import Settings
 
-from accounts import hashers, hashing_gate
 from accounts.errors import Overloaded
+from accounts.hashing import hashers, limiter
 from accounts.models import User
 from tests.conftest import PASSWORD
 
@@ -21,14 +21,14 @@ LONG = "x" * 72
 
 
 def imported(password: str, *, cost: int = 4, prefix: bytes = b"2b") -> str:
-    """A hash of another system, which hashed the password itself."""
+    """Returns a plain bcrypt hash, as another system makes it."""
     made = bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(cost, b"2b"))
     return "bcrypt$" + made.replace(b"$2b$", b"$" + prefix + b"$", 1).decode()
 
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
-    """How many hashes of which cost bcrypt was asked for."""
+    """Counts the bcrypt hashes by cost."""
     done: Counter[int] = Counter()
     real = bcrypt.hashpw
 
@@ -41,17 +41,17 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
 
 
 def verdict(password: str, encoded: str) -> tuple[bool, bool]:
-    """Whether the password is right, and whether its hash is to be replaced."""
+    """Returns whether the password is right, and whether its hash will be replaced."""
     is_right, better = hashers.verify(password, encoded)
     return is_right, bool(better)
 
 
 def steps(work: Counter[int]) -> int:
-    """All that work in the unit of bcrypt's cost: a hash of cost n takes 2^n steps."""
+    """Returns all that work in steps: a hash of cost n takes 2^n."""
     return sum(2**cost * times for cost, times in work.items())
 
 
-def test_new_ones_are_bcrypt_over_sha256_of_the_cost_that_is_set(settings: Settings) -> None:
+def test_new_ones_are_bcrypt_over_sha256_with_the_configured_cost(settings: Settings) -> None:
     settings.BCRYPT_ROUNDS = 5
     assert hashers.make(PASSWORD).startswith("bcrypt_sha256$$2b$05$")
     assert hashers.make(PASSWORD) != hashers.make(PASSWORD)
@@ -87,21 +87,21 @@ def test_case_and_accents_count() -> None:
 
 
 @pytest.mark.parametrize("prefix", [b"2a", b"2b", b"2y"])
-def test_a_bcrypt_hash_of_another_system_is_taken_once(prefix: bytes) -> None:
+def test_an_imported_bcrypt_hash_is_accepted_once(prefix: bytes) -> None:
     encoded = imported(PASSWORD, prefix=prefix)
     assert verdict(PASSWORD, encoded) == (True, True)
     assert verdict(PASSWORD + "x", encoded) == (False, False)
 
 
 @pytest.mark.parametrize("password", [LONG + "abc", "é" * 36 + "abc", "x" * 71 + "é"])
-def test_what_another_system_cut_at_72_bytes_is_cut_there(password: str) -> None:
+def test_a_password_is_cut_at_72_bytes_for_an_imported_bcrypt_hash(password: str) -> None:
     encoded = imported(password)
     assert verdict(password, encoded) == (True, True)
     assert hashers.verify(password[:30], encoded)[0] is False
 
 
 @pytest.mark.parametrize("hasher", [Argon2PasswordHasher, PBKDF2PasswordHasher, ScryptPasswordHasher])
-def test_hashes_of_other_kinds_are_taken_once(hasher: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashes_of_other_kinds_are_accepted_once(hasher: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PBKDF2PasswordHasher, "iterations", 10)
     monkeypatch.setattr(Argon2PasswordHasher, "memory_cost", 64)
     monkeypatch.setattr(ScryptPasswordHasher, "work_factor", 2)
@@ -111,7 +111,7 @@ def test_hashes_of_other_kinds_are_taken_once(hasher: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("broken", ["", "!unusable", "x", "md5$a$b", "plain"])
-def test_what_is_no_hash_lets_nobody_in(broken: Any) -> None:
+def test_no_password_fits_text_that_is_no_hash(broken: Any) -> None:
     assert verdict(PASSWORD, broken) == (False, False)
     assert verdict("", broken) == (False, False)
 
@@ -137,13 +137,13 @@ def test_an_imported_hash_is_replaced_by_the_first_right_password(ana: User) -> 
     assert User.objects.get().check_password(f"{PASSWORD} é") is True
 
 
-def test_what_another_system_hashed_as_it_was_typed_is_taken_so() -> None:
+def test_an_imported_hash_of_a_password_as_typed_is_accepted() -> None:
     encoded = imported("clave nº ½")
     assert verdict("clave nº ½", encoded) == (True, True)
     assert verdict("clave no 1⁄2", encoded) == (False, False)
 
 
-def test_a_password_that_was_replaced_meanwhile_is_not_brought_back(ana: User) -> None:
+def test_a_password_that_was_replaced_meanwhile_is_not_restored(ana: User) -> None:
     User.objects.update(password=imported(PASSWORD))
     stale = User.objects.get()
     changed = hashers.make("another password")
@@ -152,7 +152,7 @@ def test_a_password_that_was_replaced_meanwhile_is_not_brought_back(ana: User) -
     assert User.objects.get().password == changed
 
 
-def test_who_has_no_password_has_none_that_is_right(ana: User) -> None:
+def test_no_password_is_right_for_a_user_without_one(ana: User) -> None:
     ana.set_password(None)
     assert ana.has_usable_password() is False
     for guess in (None, "", "None", "!"):
@@ -160,7 +160,7 @@ def test_who_has_no_password_has_none_that_is_right(ana: User) -> None:
 
 
 @pytest.mark.parametrize("cost", [4, 5, 6])
-def test_a_cheap_hash_of_ours_is_refused_with_as_much_work_as_a_dear_one(
+def test_a_wrong_password_takes_as_much_work_for_a_hash_of_lower_cost(
     settings: Settings, work: Counter[int], cost: int
 ) -> None:
     settings.BCRYPT_ROUNDS = cost
@@ -173,7 +173,7 @@ def test_a_cheap_hash_of_ours_is_refused_with_as_much_work_as_a_dear_one(
 
 @pytest.mark.parametrize("cost", [4, 5, 6])
 @pytest.mark.parametrize("hasher", [hashers.BCrypt, hashers.WordPressBCrypt])
-def test_an_imported_hash_is_refused_with_as_much_work_as_one_of_ours(
+def test_a_wrong_password_takes_as_much_work_for_an_imported_bcrypt_hash(
     settings: Settings, work: Counter[int], hasher: type[hashers.BCrypt], cost: int
 ) -> None:
     encoded = hasher().encode(PASSWORD, bcrypt.gensalt(cost))
@@ -184,7 +184,9 @@ def test_an_imported_hash_is_refused_with_as_much_work_as_one_of_ours(
 
 
 @pytest.mark.parametrize("nothing", ["", "!unusable"])
-def test_nobody_is_refused_with_as_much_work_as_somebody(settings: Settings, work: Counter[int], nothing: str) -> None:
+def test_a_wrong_password_takes_as_much_work_for_an_unknown_user(
+    settings: Settings, work: Counter[int], nothing: str
+) -> None:
     settings.BCRYPT_ROUNDS = 6
     assert hashers.verify("wrong", nothing)[0] is False
     assert steps(work) == 2**6
@@ -206,21 +208,21 @@ def test_the_right_password_costs_no_more_than_it_must(settings: Settings, work:
         lambda ana: ana.check_password(PASSWORD),
     ],
 )
-def test_every_hash_goes_through_the_gate(
+def test_every_hash_goes_through_the_limiter(
     ana: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hashing: Callable[[User], object]
 ) -> None:
-    gate = hashing_gate.HashingGate(tmp_path, 1, 0)
-    monkeypatch.setattr(hashers, "gate", lambda: gate)
-    with gate.place(), ThreadPoolExecutor(1) as another, pytest.raises(Overloaded):
+    full = limiter.HashingLimiter(tmp_path, 1, 0)
+    monkeypatch.setattr(hashers, "get_limiter", lambda: full)
+    with full.slot(), ThreadPoolExecutor(1) as another, pytest.raises(Overloaded):
         another.submit(hashing, ana).result()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.77, 0.97])
 @pytest.mark.parametrize("password", ["wrong", "wrong ½"], ids=["one form", "two forms"])
-def test_a_hash_of_another_kind_is_refused_with_as_much_work_as_one_of_ours(
+def test_a_wrong_password_takes_as_much_work_for_a_hash_of_another_kind(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, share: float, password: str
 ) -> None:
-    """On a clock that bcrypt moves by its steps, and the other hash by its share of one of ours."""
+    """Uses a clock that bcrypt advances by its steps, and the other hash by a share of the steps of a current hash."""
     settings.BCRYPT_ROUNDS = 12
     encoded = PBKDF2PasswordHasher().encode(PASSWORD, "salt" * 6, 1)
     clock = [1.0]
@@ -228,7 +230,7 @@ def test_a_hash_of_another_kind_is_refused_with_as_much_work_as_one_of_ours(
     def hash_for(seconds: float) -> None:
         clock[0] += seconds
 
-    monkeypatch.setattr("accounts.hashers.time.thread_time", lambda: clock[0])
+    monkeypatch.setattr("accounts.hashing.hashers.time.thread_time", lambda: clock[0])
     monkeypatch.setattr(bcrypt, "hashpw", lambda _password, salt: hash_for(2.0 ** (int(salt.split(b"$")[2]) - 12)))
     monkeypatch.setattr(PBKDF2PasswordHasher, "verify", lambda *_arguments: hash_for(share))
     assert hashers.verify(password, encoded)[0] is False

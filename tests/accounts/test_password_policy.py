@@ -1,4 +1,4 @@
-"""Which passwords are good enough: long, and not easy to guess for somebody who knows the person."""
+"""A password must be long, and hard to guess even for a person who knows its user."""
 
 import random
 import string
@@ -14,19 +14,19 @@ from django.core.exceptions import ValidationError
 from django.utils import translation
 from pytest_django import Settings
 
-from accounts import password_policy
 from accounts.errors import InvalidInput
+from accounts.hashing import password_policy
 from accounts.models import User
 
 ANA = User(email="ana.garcia@montealto.example", full_name="Ana García Belmonte")
 
 
-def fault(password: str, user: User = ANA) -> str | None:
-    """The code of the first thing that is wrong with it."""
+def code_of(password: str, user: User = ANA) -> str | None:
+    """Returns the code of the first error."""
     try:
-        password_policy.check(password, user, field="password")
-    except InvalidInput as refusal:
-        return refusal.faults[0][1]
+        password_policy.validate(password, user, field="password")
+    except InvalidInput as raised:
+        return raised.errors[0][1]
     return None
 
 
@@ -43,64 +43,64 @@ def fault(password: str, user: User = ANA) -> str | None:
         "the quick brown fox jumps over the lazy dog and then " * 2 + "sleeps",
     ],
 )
-def test_what_is_hard_to_guess_will_do(good: str) -> None:
-    assert fault(good) is None
+def test_a_password_that_is_hard_to_guess_is_accepted(good: str) -> None:
+    assert code_of(good) is None
 
 
 @pytest.mark.parametrize(
     "weak",
     ["password", "password123", "12345678", "qwertyuiop", "aaaaaaaaaaaa", "iloveyou", "P@ssw0rd", "abcd1234"],
 )
-def test_what_is_guessed_early_will_not(weak: str) -> None:
-    assert fault(weak) == "password_too_weak"
+def test_a_password_that_is_easy_to_guess_is_rejected(weak: str) -> None:
+    assert code_of(weak) == "password_too_weak"
 
 
 @pytest.mark.parametrize(
     "own", ["ana.garcia@montealto.example", "montealto", "Montealto1", "anagarcia", "belmonte1", "Ana García Belmonte"]
 )
-def test_one_s_own_name_and_address_will_not(own: str) -> None:
-    assert fault(own) is not None
-    assert fault(own + "zq8 kvw") is None
+def test_the_user_s_own_name_and_address_are_rejected(own: str) -> None:
+    assert code_of(own) is not None
+    assert code_of(own + "zq8 kvw") is None
 
 
-def test_length_is_at_least_what_is_set(settings: Settings) -> None:
-    assert fault("vq7#kd0") == "password_too_short"
-    assert fault("vq7#kd0P") != "password_too_short"
+def test_length_is_at_least_the_configured_minimum(settings: Settings) -> None:
+    assert code_of("vq7#kd0") == "password_too_short"
+    assert code_of("vq7#kd0P") != "password_too_short"
     settings.PASSWORD_MIN_LENGTH = 15
-    assert fault("vq7#kd0Px!m2Lz") == "password_too_short"
-    assert fault("vq7#kd0Px!m2LzQ") is None
+    assert code_of("vq7#kd0Px!m2Lz") == "password_too_short"
+    assert code_of("vq7#kd0Px!m2LzQ") is None
 
 
 def test_length_is_at_most_128_characters_of_any_kind() -> None:
     for kind in ("vq7#kd0P", "щю7эыяфж", "😀馬7🔋釘🐎x馬"):
-        assert fault(kind * 16) is None
-        assert fault(kind * 16 + "x") == "password_too_long"
+        assert code_of(kind * 16) is None
+        assert code_of(kind * 16 + "x") == "password_too_long"
 
 
 def test_a_letter_that_is_composed_of_two_counts_once() -> None:
-    assert fault("e\u0301x\u0308q\u0323w\u0308") == "password_too_short"
+    assert code_of("e\u0301x\u0308q\u0323w\u0308") == "password_too_short"
 
 
-def test_the_refusal_names_the_field_and_speaks_the_reader_s_language() -> None:
-    with translation.override("es"), pytest.raises(InvalidInput) as refusal:
-        password_policy.check("corta", ANA, field="new_password")
-    assert {field for field, _code, _detail in refusal.value.faults} == {"new_password"}
+def test_the_error_names_the_field_in_the_language_of_the_reader() -> None:
+    with translation.override("es"), pytest.raises(InvalidInput) as raised:
+        password_policy.validate("corta", ANA, field="new_password")
+    assert {field for field, _code, _detail in raised.value.errors} == {"new_password"}
     with translation.override("es"):
-        assert "8 caracteres" in str(refusal.value.faults[0][2])
+        assert "8 caracteres" in str(raised.value.errors[0][2])
 
 
 @pytest.mark.parametrize(
     "odd", ["a" * 128, "0" * 128, "qwerty" * 21, "p4$$w0rd" * 16, "é" * 128, "\x00" * 9, "\ud800" * 9]
 )
-def test_any_text_at_all_can_be_judged(odd: str) -> None:
-    assert fault(odd) == "password_too_weak"
+def test_any_text_can_be_scored(odd: str) -> None:
+    assert code_of(odd) == "password_too_weak"
 
 
-MOST_STEPS = 150_000  # about 50 ms; without a bound it would be millions
+MOST_STEPS = 150_000  # about 50 ms; without the bound there would be millions
 
 
 def steps_of(work: Callable[[], object]) -> int:
-    """How many functions are called for it, which is the same on a busy machine."""
+    """Counts the function calls that the score takes. Unlike the time, they are the same on a busy machine."""
     steps = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:
@@ -116,12 +116,12 @@ def steps_of(work: Callable[[], object]) -> int:
 
 
 def judge(password: str, user: User) -> None:
-    """On this thread, which counts, and not on one of the gate."""
+    """Scores the password on this thread, which counts calls, and not on a thread of the limiter."""
     with suppress(ValidationError):
         validate_password(password, user)
 
 
-LOOK_ALIKES = "4@8({[<3691!|70$5+%2"  # each stands for a letter or two in zxcvbn's eyes
+LOOK_ALIKES = "4@8({[<3691!|70$5+%2"  # zxcvbn reads each as one or two letters
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ LOOK_ALIKES = "4@8({[<3691!|70$5+%2"  # each stands for a letter or two in zxcvb
     ],
 )
 def test_no_text_takes_much_to_judge(laborious: str) -> None:
-    words = " ".join("a" * length for length in range(1, 16))  # found everywhere in it
+    words = " ".join("a" * length for length in range(1, 16))  # zxcvbn finds them everywhere in it
     for name in (laborious, words):
         user = User(email=f"{'a' * 40}@example.com", full_name=name)
         assert 0 < steps_of(partial(judge, laborious, user)) < MOST_STEPS
@@ -156,13 +156,13 @@ def test_no_text_takes_much_to_judge(laborious: str) -> None:
         "7Kx!2$mQ9[vT@4zL<8pR(6wN|3",
     ],
 )
-def test_what_is_long_and_hard_to_guess_will_do_with_any_signs_in_it(good: str) -> None:
-    assert fault(good) is None
+def test_a_long_password_that_is_hard_to_guess_may_have_any_signs(good: str) -> None:
+    assert code_of(good) is None
 
 
 @pytest.mark.parametrize("weak", ["1234567890" * 12, "!@#$%^&*()" * 12, "P@$$w0rd1!" * 12, "4@4@4@4@" * 16])
 def test_signs_and_length_alone_make_nothing_strong(weak: str) -> None:
-    assert fault(weak) == "password_too_weak"
+    assert code_of(weak) == "password_too_weak"
 
 
 @pytest.fixture
@@ -174,9 +174,9 @@ def _hasty_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_hasty_threads")
-def test_two_at_a_time_are_each_judged_by_their_own_words() -> None:
+def test_two_at_a_time_are_each_scored_with_the_words_of_their_user() -> None:
     names = [random.Random(number).sample(string.ascii_lowercase * 2, 50) for number in range(4)]
     people = [User(full_name="".join(name)) for name in names] * 20
     with ThreadPoolExecutor(4) as pool:
-        faults = list(pool.map(lambda person: fault(person.full_name, person), people))
-    assert set(faults) == {"password_too_weak"}
+        codes = list(pool.map(lambda person: code_of(person.full_name, person), people))
+    assert set(codes) == {"password_too_weak"}

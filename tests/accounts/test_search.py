@@ -34,13 +34,15 @@ def make(*names: str) -> None:
     "part",
     ["garcía", "GARCIA", "García Ló", "a.garcia", "cia@exa", "a@EXAMPLE.com", "ága", "  garcía "],
 )
-def test_a_part_of_address_or_name_finds_whatever_its_case_and_accents(person: Callable[..., User], part: str) -> None:
+def test_a_part_of_an_address_or_name_matches_in_any_case_with_or_without_accents(
+    person: Callable[..., User], part: str
+) -> None:
     person("ana", email="Ana.Garcia@Example.com", full_name="Ágata García López")
     person("bruno", full_name="Bruno Müller")
     assert found(part) == ["Ana.Garcia@Example.com"]
 
 
-def test_less_than_three_characters_begin_an_address_or_a_word_of_a_name(person: Callable[..., User]) -> None:
+def test_up_to_two_characters_match_the_beginning_of_an_address_or_a_word(person: Callable[..., User]) -> None:
     person("ana", full_name="Bo Núñez")
     person("bo", full_name="Ana")
     assert found("an") == ["ana@example.com", "bo@example.com"]
@@ -50,13 +52,13 @@ def test_less_than_three_characters_begin_an_address_or_a_word_of_a_name(person:
 
 
 @pytest.mark.parametrize("part", ["%%%", "___", '"ana"', "ana*", "ana OR bruno", "NEAR(ana)", "\\\\\\", "a' OR '1'='1"])
-def test_what_means_something_to_a_database_is_text_here(person: Callable[..., User], part: str) -> None:
+def test_special_characters_of_databases_are_searched_as_text(person: Callable[..., User], part: str) -> None:
     person("ana")
     person("bruno", full_name=f"Bruno {part}")
     assert found(part) == ["bruno@example.com"]
 
 
-def test_a_change_and_a_deletion_are_found_at_once(ana: User, bruno: User) -> None:
+def test_changes_and_deletions_take_effect_at_once(ana: User, bruno: User) -> None:
     ana.full_name = "Quetzalli"
     ana.save(update_fields=["full_name"])
     assert (found("quetzal"), found("bruno")) == (["ana@example.com"], ["bruno@example.com"])
@@ -75,7 +77,7 @@ def test_both_databases_find_what_python_finds(names: list[str], part: str, are_
     make(*names)
     expected = [user.email for user in User.objects.order_by("email_key") if holds(user, part)]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(search, "MANY", 0 if are_many else search.MANY)
+        patched.setattr(search, "COMMON_THRESHOLD", 0 if are_many else search.COMMON_THRESHOLD)
         assert found(part) == expected
 
 
@@ -87,26 +89,39 @@ def holds(user: User, part: str) -> bool:
 
 
 @given(st.text(max_size=30), st.data())
-def test_any_stretch_of_a_name_is_a_part_of_it(name: str, data: st.DataObject) -> None:
+def test_any_substring_of_a_name_in_any_spelling_matches(name: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(name)))
     part = name[start : data.draw(st.integers(start, len(name)))]
     for spelling in (part, part.upper(), part.lower(), unicodedata.normalize("NFD", part)):
         assert search.folded(spelling) in search.folded(name)
 
 
-def test_the_api_searches_so(person: Callable[..., User], root: User, client_of: Callable[[User], APIClient]) -> None:
+def test_the_api_ignores_case_and_accents(
+    person: Callable[..., User], root: User, client_of: Callable[[User], APIClient]
+) -> None:
     person("ana", full_name="Ágata García")
     answer = client_of(root).get("/api/v1/users/", {"search": "GARCIA", "count": "true"}).json()
     assert (answer["count"], [user["full_name"] for user in answer["results"]]) == (1, ["Ágata García"])
 
 
-def test_sqlite_finds_a_rare_part_by_its_trigrams_and_a_common_one_without_sorting(sqlite: str) -> None:
+@pytest.mark.usefixtures("database")
+def test_a_term_is_common_if_ten_of_the_newest_users_match() -> None:
+    make(*["Marta"] * search.COMMON_THRESHOLD, "Nora")
+    assert (search._is_common("marta"), search._is_common("nora")) == (True, False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(search, "SAMPLE_SIZE", search.COMMON_THRESHOLD)  # the newest of them is Nora
+        assert not search._is_common("marta")
+    User.objects.filter(full_name="Marta").earliest("id").delete()
+    assert not search._is_common("marta")
+
+
+def test_sqlite_finds_rare_terms_by_trigrams_and_common_ones_without_sorting(sqlite: str) -> None:
     make("Quetzalli")
     rare = search.containing(User.objects.order_by("-id"), "quetzalli").explain()
     assert "VIRTUAL TABLE INDEX" in rare
     assert "SCAN accounts_user\n" not in rare
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(search, "MANY", 0)
+        patched.setattr(search, "COMMON_THRESHOLD", 0)
         common = search.containing(User.objects.order_by("-id"), "quetzalli")[:51].explain()
     assert "SCAN accounts_user USING INDEX sqlite_autoindex" in common
     assert "TEMP B-TREE" not in common
@@ -120,7 +135,7 @@ def test_sqlite_finds_the_same_after_a_vacuum(sqlite: str) -> None:
     assert (found("xochitl"), found("citlali"), found("quetzalli")) == (["u1@example.com"], ["u2@example.com"], [])
 
 
-def test_sqlite_indexes_anew_what_changed_while_a_trigger_was_gone(sqlite: str) -> None:
+def test_sqlite_indexes_users_again_that_changed_without_a_trigger(sqlite: str) -> None:
     make("Quetzalli", "Xochitl")
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER accounts_user_search_update")
@@ -131,21 +146,21 @@ def test_sqlite_indexes_anew_what_changed_while_a_trigger_was_gone(sqlite: str) 
 
 
 @pytest.mark.postgres
-def test_postgresql_finds_a_rare_part_by_its_trigrams_and_a_common_one_without_sorting(postgres: str) -> None:
+def test_postgresql_finds_rare_terms_by_trigrams_and_common_ones_without_sorting(postgres: str) -> None:
     make("Quetzalli")
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")  # the table is so small
     rare = search.containing(User.objects.order_by("-id"), "quetzalli").explain()
     assert "Bitmap Index Scan on accounts_user_search" in rare
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(search, "MANY", 0)
+        patched.setattr(search, "COMMON_THRESHOLD", 0)
         common = search.containing(User.objects.order_by("-id"), "quetzalli")[:51].explain()
     assert "Index Scan Backward using accounts_user_pkey" in common
     assert "Sort" not in common
 
 
 @pytest.fixture
-def poor_owner(postgres: str) -> Iterator[None]:
+def unprivileged_owner(postgres: str) -> Iterator[None]:
     """Whom the table of users belongs to, and who may install nothing."""
     name = postgres.rpartition("/")[2] + "_owner"
     with connection.cursor() as cursor:
@@ -162,11 +177,11 @@ def poor_owner(postgres: str) -> Iterator[None]:
 
 
 @pytest.mark.postgres
-@pytest.mark.usefixtures("poor_owner")
-def test_without_the_extension_postgresql_finds_the_same_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("unprivileged_owner")
+def test_without_the_extension_postgresql_finds_the_same_and_logs_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     make("Quetzalli")
     with caplog.at_level("WARNING", "accounts.search"):
-        search.ensure_index(connection)
+        search.ensure_indexes(connection)
     assert "permission denied to create extension" in caplog.text
     assert "CREATE EXTENSION pg_trgm" in caplog.text
     assert found("quetzalli") == ["u0@example.com"]

@@ -1,16 +1,19 @@
-"""A session is one row a sign-in; each refresh token works once, and a copied one betrays itself."""
+"""Each refresh token works once, and the use of a copied one ends the session."""
 
 import base64
 import time
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from accounts import login, origin, sessions
+from accounts import login, request_context, sessions
 from accounts.errors import TokenNotValid
+from accounts.mfa import proofs
 from accounts.models import AuditEvent, Session, User
 
 SECOND = timedelta(seconds=1)
@@ -21,30 +24,30 @@ def kinds() -> list[str]:
 
 
 def let_pass(session: Session, seconds: float) -> None:
-    """The session's exchanges of refresh tokens lie that much further back."""
+    """Moves the session's exchanges of refresh tokens further into the past."""
     row = Session.objects.get(pk=session.pk)
     row.rotations = [moment - seconds for moment in row.rotations]
     row.save(update_fields=["rotations"])
 
 
-def is_alive(session: Session) -> bool:
-    return Session.objects.alive().filter(pk=session.pk).exists()
+def is_active(session: Session) -> bool:
+    return Session.objects.active().filter(pk=session.pk).exists()
 
 
-def refuse(refresh: str) -> None:
+def assert_rejected(refresh: str) -> None:
     before = list(Session.objects.values())
     with pytest.raises(TokenNotValid):
         sessions.rotate(refresh)
     assert list(Session.objects.values()) == before
 
 
-def test_begins_with_where_it_came_from_and_when_it_ends(ana: User, settings: Settings) -> None:
+def test_begins_with_its_request_context_and_its_expiry(ana: User, settings: Settings) -> None:
     settings.SESSION_LIFETIME, settings.SESSION_IDLE_LIFETIME = timedelta(days=3), timedelta(hours=5)
-    token = origin.current.set(origin.Origin("192.0.2.7", "curl/8", "abc"))
+    token = request_context.current.set(request_context.RequestContext("192.0.2.7", "curl/8", "abc"))
     try:
-        session, _refresh = sessions.open_session(ana)
+        session, _refresh = sessions.create(ana, proofs.PASSWORD)
     finally:
-        origin.current.reset(token)
+        request_context.current.reset(token)
     assert (session.ip, session.user_agent, session.generation) == ("192.0.2.7", "curl/8", 0)
     assert session.expires_at - session.created_at == timedelta(days=3)
     assert session.idle_expires_at - session.created_at == timedelta(hours=5)
@@ -55,20 +58,20 @@ def test_begins_with_where_it_came_from_and_when_it_ends(ana: User, settings: Se
 
 
 def test_may_be_given_a_lifetime_of_its_own(ana: User) -> None:
-    session, _refresh = sessions.open_session(ana, lifetime=timedelta(hours=1))
+    session, _refresh = sessions.create(ana, proofs.PASSWORD, lifetime=timedelta(hours=1))
     assert session.expires_at - session.created_at == timedelta(hours=1)
 
 
-def test_signing_in_notes_the_time(ana: User) -> None:
+def test_a_login_records_the_time(ana: User) -> None:
     before = timezone.now()
-    login.open_session(ana)
+    login.open_session(ana, proofs.PASSWORD)
     ana.refresh_from_db()
     assert ana.last_login_at
     assert before <= ana.last_login_at <= timezone.now()
 
 
 def test_a_refresh_token_is_exchanged_for_another(ana: User) -> None:
-    session, first = sessions.open_session(ana)
+    session, first = sessions.create(ana, proofs.PASSWORD)
     same, second = sessions.rotate(first)
     assert (same.pk, same.user) == (session.pk, ana)
     assert second != first
@@ -77,7 +80,7 @@ def test_a_refresh_token_is_exchanged_for_another(ana: User) -> None:
 
 
 def test_the_database_holds_nothing_that_could_be_used(ana: User) -> None:
-    _session, first = sessions.open_session(ana)
+    _session, first = sessions.create(ana, proofs.PASSWORD)
     _session, second = sessions.rotate(first)
     for secret in (first, second, first.rstrip("="), base64.urlsafe_b64decode(first + "=").hex()[-64:]):
         assert secret not in str(list(Session.objects.values()))
@@ -86,7 +89,7 @@ def test_the_database_holds_nothing_that_could_be_used(ana: User) -> None:
 def test_a_client_that_asks_twice_within_the_grace_period_gets_the_same_successor(
     ana: User, settings: Settings
 ) -> None:
-    session, first = sessions.open_session(ana)
+    session, first = sessions.create(ana, proofs.PASSWORD)
     _session, second = sessions.rotate(first)
     let_pass(session, settings.REFRESH_GRACE.total_seconds() - 1)
     assert sessions.rotate(first)[1] == second
@@ -95,8 +98,17 @@ def test_a_client_that_asks_twice_within_the_grace_period_gets_the_same_successo
     assert sessions.rotate(second)[1] != second
 
 
+def test_a_repeated_refresh_token_asks_the_database_once(
+    ana: User, django_assert_num_queries: Callable[[int], Any]
+) -> None:
+    _session, first = sessions.create(ana, proofs.PASSWORD)
+    _session, second = sessions.rotate(first)
+    with django_assert_num_queries(1):
+        assert sessions.rotate(first)[1] == second
+
+
 def test_each_of_several_exchanges_has_its_own_grace_period(ana: User) -> None:
-    session, first = sessions.open_session(ana)
+    session, first = sessions.create(ana, proofs.PASSWORD)
     _session, second = sessions.rotate(first)
     let_pass(session, 8)
     _session, third = sessions.rotate(second)
@@ -105,20 +117,20 @@ def test_each_of_several_exchanges_has_its_own_grace_period(ana: User) -> None:
     assert sessions.rotate(second)[1] == third
     with pytest.raises(TokenNotValid):
         sessions.rotate(first)
-    assert not is_alive(session)
+    assert not is_active(session)
 
 
 def test_an_old_refresh_token_ends_the_session_it_belongs_to_and_no_other(ana: User, settings: Settings) -> None:
-    other, other_refresh = sessions.open_session(ana)
-    session, first = sessions.open_session(ana)
+    other, other_refresh = sessions.create(ana, proofs.PASSWORD)
+    session, first = sessions.create(ana, proofs.PASSWORD)
     _session, second = sessions.rotate(first)
     let_pass(session, settings.REFRESH_GRACE.total_seconds() + 0.1)
     with pytest.raises(TokenNotValid):
         sessions.rotate(first)
-    assert not is_alive(session)
-    refuse(second)
-    refuse(first)
-    assert is_alive(other)
+    assert not is_active(session)
+    assert_rejected(second)
+    assert_rejected(first)
+    assert is_active(other)
     assert sessions.rotate(other_refresh)
     assert kinds()[-1] == "session:reuse_detected"
     event = AuditEvent.objects.get(kind="session:reuse_detected")
@@ -127,47 +139,27 @@ def test_an_old_refresh_token_ends_the_session_it_belongs_to_and_no_other(ana: U
 
 def test_without_a_grace_period_the_second_use_ends_the_session(ana: User, settings: Settings) -> None:
     settings.REFRESH_GRACE = timedelta()
-    session, first = sessions.open_session(ana)
+    session, first = sessions.create(ana, proofs.PASSWORD)
     sessions.rotate(first)
     with pytest.raises(TokenNotValid):
         sessions.rotate(first)
-    assert not is_alive(session)
+    assert not is_active(session)
 
 
 def test_no_more_than_a_hundred_exchanges_are_within_grace_at_once(ana: User) -> None:
-    session, first = sessions.open_session(ana)
-    many = sessions.REMEMBERED_ROTATIONS
+    session, first = sessions.create(ana, proofs.PASSWORD)
+    many = sessions.MAX_STORED_ROTATIONS
     Session.objects.update(generation=many, rotations=[time.time()] * many)
-    assert sessions.check(first) == session
+    assert sessions.find_by_refresh_token(first) == session
     sessions.rotate(forged(session_id=session.pk, generation=many))
     assert len(Session.objects.get().rotations) == many
     with pytest.raises(TokenNotValid):
         sessions.rotate(first)
-    assert not is_alive(session)
-
-
-def test_the_race_for_a_refresh_token_has_one_winner(ana: User) -> None:
-    session, first = sessions.open_session(ana)
-    one, other = (sessions.read(first)[0] for _ in range(2))
-    assert [sessions._advance(one), sessions._advance(other)] == [True, False]
-    assert Session.objects.get(pk=session.pk).generation == 1
-
-
-def test_who_loses_against_a_logout_is_refused(ana: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    _session, first = sessions.open_session(ana)
-
-    def log_out_first(session: Session) -> bool:
-        sessions.close(session, actor=ana)
-        return False
-
-    monkeypatch.setattr(sessions, "_advance", log_out_first)
-    with pytest.raises(TokenNotValid):
-        sessions.rotate(first)
-    assert "session:reuse_detected" not in kinds()
+    assert not is_active(session)
 
 
 def test_refreshing_keeps_a_session_from_ending_as_idle_but_never_prolongs_it(ana: User, settings: Settings) -> None:
-    session, refresh = sessions.open_session(ana)
+    session, refresh = sessions.create(ana, proofs.PASSWORD)
     soon = timezone.now() + SECOND * 30
     Session.objects.update(idle_expires_at=soon, last_used_at=soon - timedelta(days=1))
     sessions.rotate(refresh)
@@ -179,16 +171,16 @@ def test_refreshing_keeps_a_session_from_ending_as_idle_but_never_prolongs_it(an
 
 @pytest.mark.parametrize("limit", ["expires_at", "idle_expires_at"])
 def test_a_session_that_has_expired_cannot_be_refreshed_back_to_life(ana: User, limit: str) -> None:
-    session, refresh = sessions.open_session(ana)
+    session, refresh = sessions.create(ana, proofs.PASSWORD)
     Session.objects.update(**{limit: timezone.now() - SECOND / 10})
-    refuse(refresh)
-    assert not Session.objects.get().is_alive
+    assert_rejected(refresh)
+    assert not Session.objects.get().is_active
     with pytest.raises(TokenNotValid):
         sessions.find(session.pk, ana.pk)
 
 
 def test_repeating_an_exchange_does_not_count_as_use(ana: User) -> None:
-    _session, first = sessions.open_session(ana)
+    _session, first = sessions.create(ana, proofs.PASSWORD)
     sessions.rotate(first)
     before = Session.objects.values().get()
     sessions.rotate(first)
@@ -196,15 +188,15 @@ def test_repeating_an_exchange_does_not_count_as_use(ana: User) -> None:
 
 
 def test_a_suspended_user_cannot_refresh(ana: User) -> None:
-    _session, refresh = sessions.open_session(ana)
+    _session, refresh = sessions.create(ana, proofs.PASSWORD)
     User.objects.update(is_active=False)
-    refuse(refresh)
+    assert_rejected(refresh)
 
 
 def test_a_deleted_user_cannot_refresh(ana: User) -> None:
-    _session, refresh = sessions.open_session(ana)
+    _session, refresh = sessions.create(ana, proofs.PASSWORD)
     ana.delete()
-    refuse(refresh)
+    assert_rejected(refresh)
 
 
 def forged(version: int = 1, session_id: uuid.UUID | None = None, generation: int = 0, mac: bytes | None = None) -> str:
@@ -213,62 +205,62 @@ def forged(version: int = 1, session_id: uuid.UUID | None = None, generation: in
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
 
-def test_a_refresh_token_cannot_be_made_up(ana: User) -> None:
-    session, refresh = sessions.open_session(ana)
+def test_a_refresh_token_cannot_be_forged(ana: User) -> None:
+    session, refresh = sessions.create(ana, proofs.PASSWORD)
     assert forged(session_id=session.pk) == refresh
-    refuse(forged())
-    refuse(forged(session_id=session.pk, mac=bytes(32)))
-    refuse(forged(session_id=session.pk, mac=b""))
-    refuse(forged(session_id=session.pk, version=2))
-    refuse(forged(session_id=session.pk, generation=1))
-    refuse(forged(session_id=session.pk, generation=2**32 - 1))
-    refuse(refresh[:-4])
-    refuse(refresh + "AAAA")
-    refuse(refresh[4:])
+    assert_rejected(forged())
+    assert_rejected(forged(session_id=session.pk, mac=bytes(32)))
+    assert_rejected(forged(session_id=session.pk, mac=b""))
+    assert_rejected(forged(session_id=session.pk, version=2))
+    assert_rejected(forged(session_id=session.pk, generation=1))
+    assert_rejected(forged(session_id=session.pk, generation=2**32 - 1))
+    assert_rejected(refresh[:-4])
+    assert_rejected(refresh + "AAAA")
+    assert_rejected(refresh[4:])
     for place in range(0, len(refresh), 7):
         swapped = "A" if refresh[place] != "A" else "B"
-        refuse(refresh[:place] + swapped + refresh[place + 1 :])
+        assert_rejected(refresh[:place] + swapped + refresh[place + 1 :])
 
 
 def test_a_refresh_token_has_one_spelling(ana: User) -> None:
-    """The last character has bits to spare, and some decoders overlook padding and other alphabets."""
-    session, refresh = sessions.open_session(ana)
+    """The last character has unused bits, and some decoders ignore padding and accept other alphabets."""
+    session, refresh = sessions.create(ana, proofs.PASSWORD)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = alphabet.index(refresh[-1])
     assert last % 4 == 0
     for spare in (1, 2, 3):
-        refuse(refresh[:-1] + alphabet[last + spare])
+        assert_rejected(refresh[:-1] + alphabet[last + spare])
     for other in (refresh + "=", refresh + "==", refresh.replace("-", "+").replace("_", "/"), f" {refresh}"):
         if other != refresh:
-            refuse(other)
-    assert sessions.check(refresh) == session
+            assert_rejected(other)
+    assert sessions.find_by_refresh_token(refresh) == session
 
 
-def test_a_refresh_token_of_another_installation_is_refused(ana: User, settings: Settings) -> None:
-    _session, refresh = sessions.open_session(ana)
+def test_a_refresh_token_of_another_installation_is_rejected(ana: User, settings: Settings) -> None:
+    _session, refresh = sessions.create(ana, proofs.PASSWORD)
     settings.SECRET_KEY = "another-" * 10
-    refuse(refresh)
+    assert_rejected(refresh)
 
 
 @pytest.mark.parametrize("text", ["", "=", "A", "A" * 71, "é" * 71, "\ud800", "a b", "A" * 5000, "ey.ey.sig", "\0"])
-def test_what_is_no_refresh_token_is_refused(db: None, text: str) -> None:
+def test_text_that_is_no_refresh_token_is_rejected(db: None, text: str) -> None:
     with pytest.raises(TokenNotValid):
         sessions.rotate(text)
 
 
 def test_reading_a_token_uses_nothing_up(ana: User) -> None:
-    session, refresh = sessions.open_session(ana)
+    session, refresh = sessions.create(ana, proofs.PASSWORD)
     before = Session.objects.values().get()
-    assert sessions.check(refresh) == session
+    assert sessions.find_by_refresh_token(refresh) == session
     assert Session.objects.values().get() == before
 
 
-def test_a_used_token_counts_as_valid_for_as_long_as_it_would_be_answered(ana: User) -> None:
-    session, first = sessions.open_session(ana)
+def test_a_used_token_counts_as_valid_within_its_grace_period(ana: User) -> None:
+    session, first = sessions.create(ana, proofs.PASSWORD)
     _session, second = sessions.rotate(first)
-    assert sessions.check(first) == sessions.check(second) == session
+    assert sessions.find_by_refresh_token(first) == sessions.find_by_refresh_token(second) == session
     let_pass(session, 11)
-    assert sessions.check(second) == session
+    assert sessions.find_by_refresh_token(second) == session
     with pytest.raises(TokenNotValid):
-        sessions.check(first)
-    assert is_alive(session)
+        sessions.find_by_refresh_token(first)
+    assert is_active(session)

@@ -1,4 +1,4 @@
-"""An address that somebody has is refused, also when they leave before anybody can look who it was."""
+"""An address that a user has is rejected, even if that user is deleted before the error is examined."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from accounts import addresses_change, registration, tokens, users
+from accounts import email_change, one_time_tokens, registration, users
 from accounts.errors import AddressTaken, InvalidToken
 from accounts.models import OneTimeToken, User
-from accounts.roles import ADMIN
-from accounts.tokens import Purpose
+from accounts.one_time_tokens import Purpose
+from accounts.permissions import ADMIN
 from tests.conftest import PASSWORD
 
 ADDRESS = "bruno@example.com"
@@ -20,22 +20,22 @@ ADDRESS = "bruno@example.com"
 
 @contextmanager
 def bruno_leaving() -> Iterator[None]:
-    """He has the address until the database has refused somebody else; when it is asked again, he is gone."""
+    """Bruno has the address until the database has rejected another user. At the next query, he is gone."""
     users.create(ADDRESS, actor=None)
-    refusals: list[IntegrityError] = []
+    errors: list[IntegrityError] = []
 
-    def leave_after_a_refusal(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
-        if sql.startswith("SELECT") and refusals:
-            refusals.clear()
+    def delete_after_error(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        if sql.startswith("SELECT") and errors:
+            errors.clear()
             OneTimeToken.objects.filter(user__email_key=ADDRESS).delete()
             User.objects.filter(email_key=ADDRESS).delete()
         try:
             return execute(sql, *arguments)
-        except IntegrityError as fault:
-            refusals.append(fault)
+        except IntegrityError as error:
+            errors.append(error)
             raise
 
-    with connection.execute_wrapper(leave_after_a_refusal):
+    with connection.execute_wrapper(delete_after_error):
         yield
 
 
@@ -45,12 +45,12 @@ def root(database: str) -> User:
     return User.objects.get(role__name=ADMIN)
 
 
-def test_registering(database: str) -> None:
+def test_a_registration_is_rejected(database: str) -> None:
     with bruno_leaving(), pytest.raises(AddressTaken):
         registration.register(ADDRESS, PASSWORD)
 
 
-def test_an_admin_who_makes_or_moves_a_user(root: User) -> None:
+def test_an_admin_cannot_create_or_move_a_user(root: User) -> None:
     with bruno_leaving(), pytest.raises(AddressTaken):
         users.create(ADDRESS, actor=root)
     User.objects.filter(email_key=ADDRESS).delete()
@@ -59,15 +59,15 @@ def test_an_admin_who_makes_or_moves_a_user(root: User) -> None:
         users.update(ana, actor=root, email=ADDRESS)
 
 
-def test_confirming_a_change_of_address(root: User) -> None:
+def test_the_confirmation_of_an_email_change_is_rejected(root: User) -> None:
     with transaction.atomic():
-        secret = tokens.issue(root, Purpose.EMAIL_CHANGE, request=uuid4(), email=ADDRESS)
+        secret = one_time_tokens.issue(root, Purpose.EMAIL_CHANGE, request=uuid4(), email=ADDRESS)
     with bruno_leaving(), pytest.raises(InvalidToken):
-        addresses_change.confirm(secret)
+        email_change.confirm(secret)
 
 
-def test_another_fault_is_none_of_the_address(database: str) -> None:
+def test_another_error_is_no_email_conflict(database: str) -> None:
     users.create(ADDRESS, actor=None, full_name="email_key")
     with pytest.raises(IntegrityError) as raised, transaction.atomic():
         User.objects.filter(email_key=ADDRESS).update(suspension_reason="email_key")
-    assert not User.is_address_taken(raised.value)
+    assert not User.is_email_conflict(raised.value)

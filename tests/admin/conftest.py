@@ -1,4 +1,4 @@
-"""The panel as people meet it in their browsers."""
+"""Fixtures for requests to the panel."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from accounts.models import User
 
 @pytest.fixture
 def panel_of() -> Callable[[User], Client]:
-    """A browser signed in to the panel as the user: panel_of(carla).get("/admin/")."""
+    """Returns a client that is signed in as the user: panel_of(carla).get("/admin/")."""
 
     def sign_in(user: User) -> Client:
         client = Client()
@@ -23,7 +23,7 @@ def panel_of() -> Callable[[User], Client]:
 
 @pytest.fixture(autouse=True)
 def fresh_numbers() -> Iterator[None]:
-    """The overview remembers for a minute what it counted."""
+    """Clears the cache: the overview keeps its numbers for a minute."""
     cache.clear()
     yield
     cache.clear()

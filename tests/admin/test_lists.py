@@ -9,7 +9,8 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from accounts import login
-from accounts.admin.listing import BoundedPaginator
+from accounts.admin.changelist import BoundedPaginator
+from accounts.mfa import proofs
 from accounts.models import AuditEvent, Role, User
 
 Panel = Callable[[User], Client]
@@ -34,38 +35,34 @@ def test_the_filtered_list_is_exported(carla: User, ana: User, bruno: User, pane
     assert "password" not in "".join(exported(client)[0])
 
 
-def test_the_list_leads_to_its_own_export(carla: User, panel_of: Panel) -> None:
+def test_the_list_links_to_the_export_with_its_filters(carla: User, panel_of: Panel) -> None:
     page = panel_of(carla).get(LIST, {"show": "new", "q": "a"}).content.decode()
     assert f'href="{EXPORT}?show=new&amp;q=a"' in page
 
 
-def test_an_export_is_recorded_without_what_was_searched(carla: User, ana: User, panel_of: Panel) -> None:
+def test_an_export_is_audited_without_the_search_terms(carla: User, ana: User, panel_of: Panel) -> None:
     exported(panel_of(carla), q=ana.email, show="new")
     event = AuditEvent.objects.get(kind="users:exported")
     assert (event.actor_id, event.data) == (carla.pk, {"filters": ["q", "show"]})
 
 
-def test_a_name_that_a_spreadsheet_would_run_is_mere_text(
-    carla: User, person: Callable[..., User], panel_of: Panel
-) -> None:
+def test_a_formula_in_a_name_is_exported_as_text(carla: User, person: Callable[..., User], panel_of: Panel) -> None:
     person("dora", full_name='=HYPERLINK("http://evil.example")')
     assert exported(panel_of(carla), q="dora@")[0]["full_name"] == '\'=HYPERLINK("http://evil.example")'
 
 
-def test_who_may_not_see_users_exports_none(
-    person: Callable[..., User], role: Callable[..., Role], panel_of: Panel
-) -> None:
+def test_an_export_requires_users_view(person: Callable[..., User], role: Callable[..., Role], panel_of: Panel) -> None:
     role("auditor", "audit.view")
     assert panel_of(person("vera", role="auditor")).get(EXPORT).status_code == 403
     assert not AuditEvent.objects.filter(kind="users:exported").exists()
 
 
-def test_nonsense_filters_export_nothing(carla: User, panel_of: Panel) -> None:
+def test_invalid_filters_export_nothing(carla: User, panel_of: Panel) -> None:
     assert panel_of(carla).get(EXPORT, {"role__id__exact": "x"}).status_code == 302
     assert not AuditEvent.objects.filter(kind="users:exported").exists()
 
 
-def test_a_list_counts_no_further_than_people_page(
+def test_a_list_counts_up_to_its_bound(
     carla: User, person: Callable[..., User], panel_of: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(BoundedPaginator, "bound", 2)
@@ -73,7 +70,7 @@ def test_a_list_counts_no_further_than_people_page(
     person("dora")
     assert "2 users" in client.get(LIST).content.decode()
     person("emil")
-    assert "The first 2; search or filter to see others." in client.get(LIST).content.decode()
+    assert "The first 2. Search or filter to see others." in client.get(LIST).content.decode()
 
 
 def test_a_longer_list_takes_no_more_queries(
@@ -81,7 +78,7 @@ def test_a_longer_list_takes_no_more_queries(
 ) -> None:
     client = panel_of(root)
     for number in range(5):
-        login.open_session(person(f"user{number}"))
+        login.open_session(person(f"user{number}"), proofs.PASSWORD)
     for name in ("user", "session", "auditevent", "role"):
         with django_assert_max_num_queries(7):
             client.get(f"/admin/accounts/{name}/")

@@ -1,4 +1,4 @@
-"""Every page of the panel, in both languages, for whoever may see it."""
+"""Every page of the panel: languages, permissions and the Content-Security-Policy."""
 
 import re
 from collections.abc import Callable
@@ -23,10 +23,10 @@ LISTS = {
 
 
 def addresses(user: User) -> dict[str, str]:
-    """Every page there is, by the permission that opens it."""
+    """Returns the URL of every page, by the permission that it requires."""
     event = audit.record("user:suspended", user, actor=None, reason="Chargeback")
     session = Session.objects.get(user=user)
-    mail = outbox.put("password_reset", email=user.email)
+    mail = outbox.enqueue("password_reset", email=user.email)
     return {
         **{f"{permission} list": reverse(name) for permission, name in LISTS.items()},
         "users.view": reverse("admin:accounts_user_change", args=[user.pk]),
@@ -47,7 +47,7 @@ def pages(ana: User, panel_of: Panel) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "Log out"), ("es", "Cerrar sesión")])
-def test_root_sees_every_page_in_both_languages(
+def test_an_administrator_sees_every_page_in_both_languages(
     root: User, panel_of: Panel, pages: dict[str, str], language: str, word: str
 ) -> None:
     client = panel_of(root)
@@ -82,7 +82,7 @@ def test_choosing_a_language_leads_to_no_other_site(root: User, panel_of: Panel)
     assert answer["Location"] == "/"
 
 
-def test_each_page_wants_its_own_permission(
+def test_each_page_requires_its_own_permission(
     person: Callable[..., User], role: Callable[..., Role], panel_of: Panel, pages: dict[str, str]
 ) -> None:
     for number, (name, address) in enumerate(pages.items()):
@@ -94,21 +94,21 @@ def test_each_page_wants_its_own_permission(
         assert panel_of(other).get(address).status_code == 403, name
 
 
-def test_ana_enters_nowhere(ana: User, panel_of: Panel, pages: dict[str, str]) -> None:
+def test_a_user_without_permissions_sees_no_page(ana: User, panel_of: Panel, pages: dict[str, str]) -> None:
     client = panel_of(ana)
     for address in ("/admin/", *pages.values()):
         assert client.get(address)["Location"].startswith("/admin/login/"), address
 
 
-def test_nobody_changes_events_or_sessions_by_form(root: User, panel_of: Panel, pages: dict[str, str]) -> None:
+def test_events_and_sessions_have_no_forms(root: User, panel_of: Panel, pages: dict[str, str]) -> None:
     client = panel_of(root)
     rows: dict[str, AuditEvent | Session] = {
         "auditevent": AuditEvent.objects.earliest("id"),
         "session": Session.objects.earliest("id"),
     }
     for name, row in rows.items():
-        for deed in ("change", "delete"):
-            assert client.post(reverse(f"admin:accounts_{name}_{deed}", args=[row.pk]), {}).status_code == 403
+        for operation in ("change", "delete"):
+            assert client.post(reverse(f"admin:accounts_{name}_{operation}", args=[row.pk]), {}).status_code == 403
         assert client.post(reverse(f"admin:accounts_{name}_add"), {}).status_code == 403
         row.refresh_from_db()
 
@@ -116,7 +116,7 @@ def test_nobody_changes_events_or_sessions_by_form(root: User, panel_of: Panel, 
 @pytest.mark.parametrize(
     "query", ["?q=%00", "?kind=%00", "?p=x", "?p=999999", "?o=77", "?nonsense=1", "?role__id__exact=x"]
 )
-def test_nonsense_in_the_address_is_no_fault(root: User, panel_of: Panel, query: str) -> None:
+def test_an_invalid_query_is_no_server_error(root: User, panel_of: Panel, query: str) -> None:
     client = panel_of(root)
     for name in LISTS.values():
         assert client.get(reverse(name) + query).status_code < 500
@@ -128,9 +128,7 @@ FROM_OUTSIDE = re.compile(
 )
 
 
-def test_no_page_needs_what_the_content_security_policy_refuses(
-    root: User, panel_of: Panel, pages: dict[str, str]
-) -> None:
+def test_every_page_works_with_the_content_security_policy(root: User, panel_of: Panel, pages: dict[str, str]) -> None:
     client = panel_of(root)
     confirmation = {"action": "suspend", "_selected_action": [str(root.pk)]}
     answers = [Client().get("/admin/login/"), client.post(pages["users.view list"], confirmation)]
@@ -142,5 +140,13 @@ def test_no_page_needs_what_the_content_security_policy_refuses(
         assert not FROM_OUTSIDE.findall(page), address
 
 
-def test_djangos_own_history_is_gone(root: User, ana: User, panel_of: Panel) -> None:
+def test_djangos_own_history_is_not_available(root: User, ana: User, panel_of: Panel) -> None:
     assert panel_of(root).get(reverse("admin:accounts_user_history", args=[ana.pk])).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["user", "role"])
+def test_a_form_has_one_button_to_save(root: User, panel_of: Panel, name: str) -> None:
+    page = panel_of(root).get(reverse(f"admin:accounts_{name}_add")).content.decode()
+    assert 'name="_save"' in page
+    assert 'name="_addanother"' not in page
+    assert 'name="_continue"' not in page

@@ -1,4 +1,4 @@
-"""Roles in the panel: granted, changed and removed, and never more than one holds oneself."""
+"""Roles in the panel: created, changed and deleted, within the permissions of the actor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts import roles
+from accounts import permissions
 from accounts.models import AuditEvent, Role, User
 
 Panel = Callable[[User], Client]
@@ -21,7 +21,7 @@ def support(role: Callable[..., Role]) -> Role:
 
 @pytest.fixture
 def keeper(person: Callable[..., User], role: Callable[..., Role]) -> User:
-    """Somebody who keeps the roles, and holds little else."""
+    """Returns a user who may change roles, and has few other permissions."""
     role("keeper", "roles.view", "roles.change", "users.view")
     return person("kim", role="keeper")
 
@@ -37,9 +37,9 @@ def sent(client: Client, address: str, **form: Any) -> str:
 
 
 def filled(role: Role, **changes: Any) -> dict[str, Any]:
-    """The form of a role as the page shows it, but for the changes."""
-    granted = [name for name in role.permissions if name in roles.PERMISSIONS]
-    others = [name for name in role.permissions if name not in roles.PERMISSIONS]
+    """Returns the form as the page shows it, with the changes."""
+    granted = [name for name in role.permissions if name in permissions.PERMISSIONS]
+    others = [name for name in role.permissions if name not in permissions.PERMISSIONS]
     form = {"name": role.name, "description": role.description, "granted": granted, "others": "\n".join(others)}
     return form | changes
 
@@ -58,7 +58,7 @@ def test_another_description_leaves_the_permissions_as_they_are(root: User, supp
     assert (support.description, support.permissions) == ("Answers tickets", before)
 
 
-def test_permissions_are_granted_and_taken_away(root: User, support: Role, panel_of: Panel) -> None:
+def test_permissions_are_granted_and_removed(root: User, support: Role, panel_of: Panel) -> None:
     form = filled(support, granted=["users.view", "audit.view"], others="billing.refund\nblog.write")
     sent(panel_of(root), page(support), **form)
     support.refresh_from_db()
@@ -66,7 +66,7 @@ def test_permissions_are_granted_and_taken_away(root: User, support: Role, panel
     assert AuditEvent.objects.get(kind="role:changed").actor_id == root.pk
 
 
-def test_a_role_is_made_and_removed(root: User, panel_of: Panel) -> None:
+def test_a_role_is_created_and_deleted(root: User, panel_of: Panel) -> None:
     client = panel_of(root)
     sent(client, ADD, name="auditor", granted=["audit.view"])
     auditor = Role.objects.get(name="auditor")
@@ -80,7 +80,7 @@ def test_a_role_is_made_and_removed(root: User, panel_of: Panel) -> None:
     ("form", "words"),
     [
         ({"name": "Not a name"}, "Use lower case letters"),
-        ({"name": "support"}, "There is a role with this name already."),
+        ({"name": "support"}, "A role with this name already exists."),
         ({"name": ""}, "This field is required."),
         ({"others": "users.everything"}, "There is no such permission."),
         ({"others": "users.view"}, "There is no such permission."),
@@ -88,7 +88,7 @@ def test_a_role_is_made_and_removed(root: User, panel_of: Panel) -> None:
         ({"granted": ["users.everything"]}, "Select a valid choice."),
     ],
 )
-def test_what_cannot_be_taken_is_said_at_its_field(
+def test_an_error_is_shown_at_its_field(
     root: User, support: Role, panel_of: Panel, form: dict[str, Any], words: str
 ) -> None:
     before = Role.objects.count()
@@ -96,14 +96,14 @@ def test_what_cannot_be_taken_is_said_at_its_field(
     assert Role.objects.count() == before
 
 
-def test_nobody_grants_what_they_do_not_hold(keeper: User, panel_of: Panel) -> None:
+def test_an_actor_cannot_grant_a_permission_they_lack(keeper: User, panel_of: Panel) -> None:
     client = panel_of(keeper)
     assert "Select a valid choice." in sent(client, ADD, name="strong", granted=["users.delete"])
     assert "You do not have permission to do this." in sent(client, ADD, name="strong", others="billing.refund")
     assert not Role.objects.filter(name="strong").exists()
 
 
-def test_a_role_that_holds_more_is_shown_and_not_changed(keeper: User, support: Role, panel_of: Panel) -> None:
+def test_a_role_with_more_permissions_is_read_only(keeper: User, support: Role, panel_of: Panel) -> None:
     client = panel_of(keeper)
     assert "billing.refund" in client.get(page(support)).content.decode()
     assert client.post(page(support), filled(support, granted=[])).status_code == 403
@@ -113,17 +113,18 @@ def test_a_role_that_holds_more_is_shown_and_not_changed(keeper: User, support: 
     assert support.permissions == before
 
 
-def test_what_we_say_of_a_built_in_role_is_translated_and_stored_in_english(
+def test_descriptions_of_built_in_roles_are_translated_and_stored_in_english(
     root: User, support: Role, panel_of: Panel
 ) -> None:
-    user = Role.objects.get(name=roles.USER)
+    user = Role.objects.get(name=permissions.USER)
     client = panel_of(root)
     spanish = {"Accept-Language": "es"}
     listed = client.get(reverse("admin:accounts_role_changelist"), headers=spanish).content.decode()
     assert "Puede hacerlo todo." in listed
     assert "Todos los que se registran." in listed
     assert (
-        "Puede hacerlo todo." in client.get(page(Role.objects.get(name=roles.ADMIN)), headers=spanish).content.decode()
+        "Puede hacerlo todo."
+        in client.get(page(Role.objects.get(name=permissions.ADMIN)), headers=spanish).content.decode()
     )
     form = {"description": "Todos los que se registran.", "others": "blog.read"}
     assert form["description"] in client.get(page(user), headers=spanish).content.decode()
@@ -132,8 +133,8 @@ def test_what_we_say_of_a_built_in_role_is_translated_and_stored_in_english(
     assert (user.description, user.permissions) == ("Everybody who registers.", ["blog.read"])
 
 
-def test_the_default_role_is_offered_nothing_of_user_manager_itself(root: User, panel_of: Panel) -> None:
-    user = Role.objects.get(name=roles.USER)
+def test_the_default_role_cannot_have_usermanagers_own_permissions(root: User, panel_of: Panel) -> None:
+    user = Role.objects.get(name=permissions.USER)
     client = panel_of(root)
     assert "granted" not in client.get(page(user)).context["adminform"].form.fields
     sent(client, page(user), **filled(user, granted=["users.view"], others="blog.read"))
@@ -141,15 +142,15 @@ def test_the_default_role_is_offered_nothing_of_user_manager_itself(root: User, 
     assert user.permissions == ["blog.read"]
 
 
-def test_more_than_a_token_carries_is_refused(root: User, support: Role, panel_of: Panel) -> None:
+def test_more_permissions_than_a_token_can_contain_are_rejected(root: User, support: Role, panel_of: Panel) -> None:
     before = support.permissions
     many = "\n".join(f"app.{'x' * 90}{number}" for number in range(40))
-    assert "2000 characters in all" in sent(panel_of(root), page(support), **filled(support, others=many))
+    assert "2000 characters in total" in sent(panel_of(root), page(support), **filled(support, others=many))
     support.refresh_from_db()
     assert support.permissions == before
 
 
-def test_a_role_that_a_user_has_is_changed_by_those_who_may_assign_it(
+def test_changing_an_assigned_role_requires_roles_assign(
     person: Callable[..., User], keeper: User, role: Callable[..., Role], panel_of: Panel
 ) -> None:
     helper = role("helper", "users.view")
@@ -163,8 +164,8 @@ def test_a_role_that_a_user_has_is_changed_by_those_who_may_assign_it(
     assert helper.permissions == ["roles.view", "users.view"]
 
 
-@pytest.mark.parametrize("name", [roles.ADMIN, roles.USER])
-def test_a_built_in_role_stays(root: User, panel_of: Panel, name: str) -> None:
+@pytest.mark.parametrize("name", [permissions.ADMIN, permissions.USER])
+def test_a_built_in_role_is_not_deleted(root: User, panel_of: Panel, name: str) -> None:
     role = Role.objects.get(name=name)
     assert (
         panel_of(root).post(reverse("admin:accounts_role_delete", args=[role.pk]), {"post": "yes"}).status_code == 403
@@ -172,7 +173,7 @@ def test_a_built_in_role_stays(root: User, panel_of: Panel, name: str) -> None:
     assert Role.objects.filter(name=name).exists()
 
 
-def test_a_role_that_somebody_has_is_not_removed(root: User, carla: User, panel_of: Panel) -> None:
+def test_an_assigned_role_is_not_deleted(root: User, carla: User, panel_of: Panel) -> None:
     address = reverse("admin:accounts_role_delete", args=[carla.role.pk])
-    assert "Somebody has this role." in sent(panel_of(root), address, post="yes")
+    assert "This role is still assigned to at least one user." in sent(panel_of(root), address, post="yes")
     assert Role.objects.filter(pk=carla.role.pk).exists()

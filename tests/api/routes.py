@@ -1,4 +1,4 @@
-"""Every route of the service and its verbs, as the URLconf has them, with a body that each operation takes."""
+"""Lists the routes and operations of the service, from the URLconf and the OpenAPI document."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +11,15 @@ from drf_spectacular.generators import SchemaGenerator
 
 ANA_ID = "0198c0de-0000-7000-8000-000000000001"
 SESSION_ID = "0198c0de-0000-7000-8000-000000000002"
-PLACES = {"pk": ANA_ID, "id": ANA_ID, "session_id": SESSION_ID, "name": "support", "format": "json"}
+FACTOR_ID = "0198c0de-0000-7000-8000-000000000003"
+PLACES = {
+    "pk": ANA_ID,
+    "id": ANA_ID,
+    "session_id": SESSION_ID,
+    "factor_id": FACTOR_ID,
+    "name": "support",
+    "format": "json",
+}
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 VERBS = ("GET", "HEAD", "OPTIONS", *UNSAFE)
 
@@ -21,14 +29,15 @@ class Route(NamedTuple):
     verbs: frozenset[str]
 
     def __str__(self) -> str:
-        return self.path.removeprefix("/api/v1/").replace(ANA_ID, "ana").replace(SESSION_ID, "session")
+        path = self.path.removeprefix("/api/v1/").replace(FACTOR_ID, "factor")
+        return path.replace(ANA_ID, "ana").replace(SESSION_ID, "session")
 
 
 class Operation(NamedTuple):
-    """A verb of a route.
+    """A method of a route.
 
-    `body` is an example of what it takes, `fields` describes each part, `required` names some; `refusals` are the codes
-    that it names.
+    `body` is an example, `fields` describes its fields, `required` names the required ones, and `errors` are the codes
+    that the operation documents.
     """
 
     verb: str
@@ -36,7 +45,7 @@ class Operation(NamedTuple):
     body: dict[str, Any]
     fields: dict[str, Any]
     required: frozenset[str]
-    refusals: frozenset[str]
+    errors: frozenset[str]
 
     def __str__(self) -> str:
         return f"{self.verb} {Route(self.path, frozenset())}"
@@ -44,13 +53,13 @@ class Operation(NamedTuple):
 
 @cache
 def routes(prefix: str = "/api/v1/") -> list[Route]:
-    """What is served below the prefix, with people, sessions and roles put into the paths."""
+    """Returns the routes below the prefix, with example ids in their paths."""
     return sorted(route for route in _walk(get_resolver().url_patterns, "/") if route.path.startswith(prefix))
 
 
 @cache
 def operations(*verbs: str) -> list[Operation]:
-    """Those of the API with one of the verbs."""
+    """Returns the operations of the API with one of the methods."""
     described = _described()
     return [
         Operation(verb, route.path, *described[verb, route.path])
@@ -84,7 +93,7 @@ def _verbs(view: Callable[..., Any]) -> Iterator[str]:
 
 @cache
 def _described() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any], frozenset[str], frozenset[str]]]:
-    """What an Operation says besides verb and path, as the service describes itself."""
+    """Returns the other members of each Operation by method and path, from the OpenAPI document."""
     schema: Any = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     found = {}
     for template, verbs in schema["paths"].items():

@@ -1,4 +1,4 @@
-"""The audit trail: each deed leaves its events with who, to whom, from where, and they are read by whoever may."""
+"""The audit trail: each action writes events with actor, user and client, and only permitted users read them."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -6,16 +6,18 @@ from datetime import UTC, datetime
 import pytest
 from rest_framework.test import APIClient
 
-from accounts import audit, audit_chain, login, users
+from accounts import audit, login, users
+from accounts.audit import chain
+from accounts.mfa import proofs
 from accounts.models import AuditEvent, Role, User
-from tests.api.conversation import API, mailed, post
-from tests.api.deeds import DEEDS
+from tests.api.audited_actions import AUDITED_ACTIONS
+from tests.api.requests import API, post, receive_token
 from tests.conftest import OTHER_PASSWORD, PASSWORD, refused
 
 Clients = Callable[[User], APIClient]
 
 AUDIT = f"{API}audit/"
-NOBODY = "01a20945-f308-721a-bebb-44953872b004"
+UNKNOWN_ID = "01a20945-f308-721a-bebb-44953872b004"
 FROM = {"X-Request-ID": "trace-1", "User-Agent": "Device/1"}
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -26,7 +28,7 @@ def event() -> Callable[..., AuditEvent]:
 
     def make(kind: str, user: User, *, actor: User | None = None, at: datetime = NOON) -> AuditEvent:
         made = AuditEvent(kind=kind, user_id=user.pk, actor_id=actor.pk if actor else None, created_at=at)
-        audit_chain.append([made])
+        chain.append([made])
         return made
 
     return make
@@ -45,27 +47,27 @@ class TestRecording:
         asleep, invited = person("eva", is_active=False), users.create("ida@example.com", actor=None)
         return {"ana": ana, "root": root, "eva": asleep, "ida": invited}
 
-    @pytest.mark.parametrize("name", DEEDS)
-    def test_each_deed_leaves_its_events(self, name: str, cast: dict[str, User], client_of: Clients) -> None:
-        deed = DEEDS[name]
-        login.open_session(cast["ana"])
-        client = client_of(cast[deed.sender]) if deed.sender else APIClient()
+    @pytest.mark.parametrize("name", AUDITED_ACTIONS)
+    def test_each_action_records_its_events(self, name: str, cast: dict[str, User], client_of: Clients) -> None:
+        action = AUDITED_ACTIONS[name]
+        login.open_session(cast["ana"], proofs.PASSWORD)
+        client = client_of(cast[action.sender]) if action.sender else APIClient()
         ids = {name: user.pk for name, user in cast.items()}
         before = set(AuditEvent.objects.values_list("pk", flat=True))
-        path = API + deed.path.format(**ids)
-        answer = getattr(client, deed.verb)(path, deed.body, "json", headers=FROM, REMOTE_ADDR="192.0.2.7")
+        path = API + action.path.format(**ids)
+        answer = getattr(client, action.verb)(path, action.body, "json", headers=FROM, REMOTE_ADDR="192.0.2.7")
         assert answer.status_code < 300 or "fail" in name or "guess" in name, answer.content
         found = AuditEvent.objects.exclude(pk__in=before).order_by("id")
-        who = {pk: name for name, pk in ids.items()} | {None: ""}
-        who |= {user.pk: "dora" for user in User.objects.filter(email="dora@example.com")}
-        left = [(one.kind, who[one.user_id], who[one.actor_id]) for one in found]
-        assert [one for one in left if one in deed.events] == deed.events
-        assert {kind for kind, _user, _actor in left} <= {kind for kind, _user, _actor in deed.events} | {
+        names = {pk: name for name, pk in ids.items()} | {None: ""}
+        names |= {user.pk: "dora" for user in User.objects.filter(email="dora@example.com")}
+        recorded = [(one.kind, names[one.user_id], names[one.actor_id]) for one in found]
+        assert [one for one in recorded if one in action.events] == action.events
+        assert {kind for kind, _user, _actor in recorded} <= {kind for kind, _user, _actor in action.events} | {
             "session:all_revoked"
         }
         assert {(one.ip, one.user_agent, one.request_id) for one in found} == {("192.0.2.7", "Device/1", "trace-1")}
 
-    def test_what_is_refused_is_no_deed(self, ana: User, bruno: User, client_of: Clients) -> None:
+    def test_rejected_requests_record_no_event(self, ana: User, bruno: User, client_of: Clients) -> None:
         client = client_of(ana)
         before = AuditEvent.objects.count()
         client.delete(f"{API}users/{bruno.pk}/")
@@ -73,14 +75,14 @@ class TestRecording:
         client.post(f"{API}roles/", {"name": "new"}, "json")
         assert AuditEvent.objects.count() == before
 
-    def test_mailed_links_leave_theirs(self, ana: User, stranger: APIClient) -> None:
+    def test_emailed_links_record_their_events(self, ana: User, stranger: APIClient) -> None:
         post(stranger, "auth/password/reset/", email=ana.email)
-        token = mailed("password_reset")
+        token = receive_token("password_reset")
         post(stranger, "auth/password/reset/confirm/", token=token, new_password=OTHER_PASSWORD)
         users.create("dora@example.com", actor=None)
-        post(stranger, "auth/invitation/accept/", token=mailed("invitation"), password=PASSWORD)
+        post(stranger, "auth/invitation/accept/", token=receive_token("invitation"), password=PASSWORD)
         post(stranger, "auth/register/", email="emil@example.com", password=PASSWORD)
-        post(stranger, "auth/email/verify/", token=mailed("welcome"))
+        post(stranger, "auth/email/verify/", token=receive_token("welcome"))
         kinds = [(one.kind, one.actor_id == one.user_id) for one in AuditEvent.objects.order_by("id")]
         assert ("password:reset", True) in kinds
         assert ("user:invitation_accepted", True) in kinds
@@ -95,7 +97,7 @@ class TestRecording:
         assert "ecret" not in written
         assert "@" not in written
 
-    def test_an_unknown_kind_is_a_fault_of_ours(self, ana: User) -> None:
+    def test_an_unknown_kind_is_a_programming_error(self, ana: User) -> None:
         with pytest.raises(ValueError, match="user:danced"):
             audit.record("user:danced", ana, actor=None)
         assert not AuditEvent.objects.exists()
@@ -106,7 +108,7 @@ class TestReading:
     def cast(self, ana: User, bruno: User) -> dict[str, User]:
         return {"ana": ana, "bruno": bruno}
 
-    def test_newest_first_in_their_shape(self, roots: APIClient, ana: User, root: User) -> None:
+    def test_events_come_newest_first_with_all_fields(self, roots: APIClient, ana: User, root: User) -> None:
         roots.post(f"{API}users/{ana.pk}/suspend/", {"reason": "Chargeback"}, "json", headers=FROM)
         page = roots.get(AUDIT).json()
         assert list(page) == ["next", "previous", "results"]
@@ -129,10 +131,10 @@ class TestReading:
             ({"after": "2026-01-31T12:00:00Z"}, ["user:changed", "user:changed"]),
             ({"before": "2026-01-31T13:00:01+01:00"}, ["user:created"]),
             ({"after": "2026-01-31T12:30:00Z", "before": "2026-01-31T13:30:00Z"}, ["user:changed"]),
-            ({"user": "nobody"}, []),
+            ({"user": "unknown"}, []),
         ],
     )
-    def test_filters_alone_and_together(
+    def test_filters_work_alone_and_together(
         self,
         cast: dict[str, User],
         roots: APIClient,
@@ -143,7 +145,7 @@ class TestReading:
         event("user:created", cast["ana"], actor=cast["ana"])
         event("user:changed", cast["ana"], actor=cast["bruno"], at=NOON.replace(hour=13))
         event("user:changed", cast["bruno"], actor=cast["bruno"], at=NOON.replace(hour=14))
-        ids = {name: str(user.pk) for name, user in cast.items()} | {"nobody": NOBODY}
+        ids = {name: str(user.pk) for name, user in cast.items()} | {"unknown": UNKNOWN_ID}
         query = {name: ids.get(value, value) for name, value in query.items()}
         found = [kind for kind in listed(roots, **query) if kind != "session:opened"]
         assert found == kinds
@@ -159,12 +161,12 @@ class TestReading:
             ("before", "x"),
         ],
     )
-    def test_an_unknown_value_is_refused_and_named(self, roots: APIClient, root: User, name: str, value: str) -> None:
+    def test_an_invalid_filter_is_rejected_and_named(self, roots: APIClient, root: User, name: str, value: str) -> None:
         for path in (AUDIT, f"{API}users/me/audit/"):
             problem = refused(roots.get(path, {name: value}), 400, "validation_error")
             assert [error["field"] for error in problem["errors"]] == [name]
 
-    def test_pages_lie_side_by_side(self, roots: APIClient, ana: User, event: Callable[..., AuditEvent]) -> None:
+    def test_pages_contain_each_event_once(self, roots: APIClient, ana: User, event: Callable[..., AuditEvent]) -> None:
         made = [event("user:changed", ana) for _number in range(5)]
         query = {"kind": "user:changed", "page_size": "2", "count": "true"}
         pages = [roots.get(AUDIT, query).json()]
@@ -176,12 +178,12 @@ class TestReading:
         assert roots.get(pages[-1]["previous"]).json()["results"] == pages[1]["results"]
 
     @pytest.mark.parametrize("ordering", ["kind", "ip", "-id", "user"])
-    def test_no_other_ordering(self, roots: APIClient, ordering: str) -> None:
+    def test_other_orderings_are_rejected(self, roots: APIClient, ordering: str) -> None:
         refused(roots.get(AUDIT, {"ordering": ordering}), 400, "validation_error")
 
 
-class TestWho:
-    def test_everybody_reads_what_happened_to_them(self, ana: User, bruno: User, client_of: Clients) -> None:
+class TestPermissions:
+    def test_users_read_the_events_of_their_own_account(self, ana: User, bruno: User, client_of: Clients) -> None:
         client = client_of(ana)
         users.update(ana, actor=None, full_name="Ana G.")
         users.update(bruno, actor=None, full_name="Bruno B.")
@@ -190,7 +192,7 @@ class TestWho:
             assert listed(client, path, kind="user:changed") == ["user:changed"]
             assert listed(client, path, user=str(bruno.pk)) == []
 
-    def test_but_not_from_where_somebody_else_did_it(
+    def test_users_do_not_see_ip_address_and_device_of_other_actors(
         self, roots: APIClient, root: User, ana: User, client_of: Clients
     ) -> None:
         roots.post(f"{API}users/{ana.pk}/unlock/", headers=FROM)
@@ -205,7 +207,7 @@ class TestWho:
         [unlocked] = roots.get(AUDIT, {"kind": "user:unlocked"}).json()["results"]
         assert (unlocked["ip"], unlocked["user_agent"]) == ("127.0.0.1", "Device/1")
 
-    def test_and_of_others_with_the_permission(
+    def test_reading_the_events_of_others_requires_the_permission(
         self, ana: User, carla: User, person: Callable[..., User], role: Callable[..., Role], client_of: Clients
     ) -> None:
         users.update(ana, actor=None, full_name="Ana G.")
@@ -216,12 +218,12 @@ class TestWho:
         refused(client_of(carla).get(f"{API}users/{ana.pk}/audit/"), 403, "permission_denied")
         refused(client_of(carla).get(AUDIT), 403, "permission_denied")
 
-    def test_who_may_not_cannot_tell_whether_there_is_somebody(
+    def test_users_without_the_permission_get_404_for_existing_and_unknown_users(
         self, ana: User, bruno: User, client_of: Clients, stranger: APIClient
     ) -> None:
         client = client_of(ana)
         same = {"X-Request-ID": "same"}
-        answers = [client.get(f"{API}users/{user_id}/audit/", headers=same) for user_id in (bruno.pk, NOBODY)]
+        answers = [client.get(f"{API}users/{user_id}/audit/", headers=same) for user_id in (bruno.pk, UNKNOWN_ID)]
         refused(answers[0], 404, "not_found")
         assert answers[0].content == answers[1].content
         refused(client.get(AUDIT), 403, "permission_denied")
@@ -229,18 +231,18 @@ class TestWho:
         refused(stranger.get(f"{API}users/me/audit/"), 401, "not_authenticated")
 
     @pytest.mark.parametrize("verb", ["post", "put", "patch", "delete"])
-    def test_nobody_writes(self, roots: APIClient, verb: str) -> None:
+    def test_events_are_read_only(self, roots: APIClient, verb: str) -> None:
         event = AuditEvent.objects.latest("id")
         for path in (AUDIT, f"{AUDIT}{event.pk}/", f"{API}users/me/audit/"):
             assert getattr(roots, verb)(path, {"kind": "user:changed"}, "json").status_code in (404, 405)
         assert AuditEvent.objects.count() == 1
 
 
-class TestWhoIsGone:
-    def test_stays_as_an_id_without_address_and_device(self, roots: APIClient, root: User, ana: User) -> None:
+class TestDeletedUsers:
+    def test_are_shown_by_id_without_ip_address_and_device(self, roots: APIClient, root: User, ana: User) -> None:
         client = APIClient()
-        tried = {"email": ana.email, "password": PASSWORD}
-        client.post(f"{API}auth/login/", tried, "json", headers=FROM, REMOTE_ADDR="192.0.2.7")
+        credentials = {"email": ana.email, "password": PASSWORD}
+        client.post(f"{API}auth/login/", credentials, "json", headers=FROM, REMOTE_ADDR="192.0.2.7")
         roots.post(f"{API}users/{ana.pk}/unlock/", headers=FROM)
         roots.delete(f"{API}users/{ana.pk}/", headers=FROM)
         shown = {one["kind"]: one for one in roots.get(AUDIT, {"user": str(ana.pk)}).json()["results"]}
@@ -248,5 +250,7 @@ class TestWhoIsGone:
         assert [shown["session:opened"][name] for name in ("ip", "user_agent", "request_id")] == [None, "", ""]
         assert shown["session:opened"]["actor"] == str(ana.pk)
         for kind in ("user:unlocked", "user:deleted"):
-            assert (shown[kind]["ip"], shown[kind]["user_agent"]) == ("127.0.0.1", "Device/1"), "root's, who stays"
+            assert (shown[kind]["ip"], shown[kind]["user_agent"]) == ("127.0.0.1", "Device/1"), (
+                "root's, who still exists"
+            )
         refused(roots.get(f"{API}users/{ana.pk}/audit/"), 404, "not_found")

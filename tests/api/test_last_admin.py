@@ -1,4 +1,4 @@
-"""Somebody who may administer is always left: the last active admin cannot go, be suspended or be demoted."""
+"""An administrator is always left: the last active one can't be deleted, suspended or demoted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from tests.conftest import OTHER_PASSWORD, PASSWORD, refused
 
 Request = Callable[[APIClient, str], Any]
 
-WAYS: dict[str, Request] = {
+REMOVALS: dict[str, Request] = {
     "delete": lambda client, path: client.delete(path),
     "leave": lambda client, path: client.delete("/api/v1/users/me/", {"current_password": PASSWORD}, "json"),
     "suspend": lambda client, path: client.post(f"{path}suspend/", {"reason": "Chargeback"}, "json"),
@@ -23,58 +23,60 @@ WAYS: dict[str, Request] = {
     "give another role": lambda client, path: client.patch(path, {"role": "user"}, "json"),
     "replace": lambda client, path: client.put(path, {"email": "root@example.com", "role": "user"}, "json"),
     "unconfirm": lambda client, path: client.patch(path, {"email_verified": False}, "json"),
-    "move": lambda client, path: client.patch(path, {"email": "r@example.com"}, "json"),
-    "with others": lambda client, path: client.patch(
+    "change the address": lambda client, path: client.patch(path, {"email": "r@example.com"}, "json"),
+    "several fields": lambda client, path: client.patch(
         path, {"email": "r@example.com", "is_active": False, "full_name": "R"}, "json"
     ),
 }
-every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+every_removal = pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
 
 
 def rows(user: User) -> list[Any]:
-    """All that must stand as it stood."""
+    """Returns everything that must stay unchanged."""
     tables: list[Any] = [User.objects.filter(pk=user.pk), Session.objects.all(), OutboxMail.objects.all()]
     return [[*table.values()] for table in tables]
 
 
-@every_way
-def test_the_only_admin_stays(way: Request, root: User, carla: User, client_of: Callable[[User], APIClient]) -> None:
+@every_removal
+def test_the_only_admin_stays_an_admin(
+    remove: Request, root: User, carla: User, client_of: Callable[[User], APIClient]
+) -> None:
     client = client_of(root)
     before, events = rows(root), AuditEvent.objects.count()
-    refused(way(client, f"/api/v1/users/{root.pk}/"), 409, "last_admin")
+    refused(remove(client, f"/api/v1/users/{root.pk}/"), 409, "last_admin")
     assert rows(root) == before
     assert AuditEvent.objects.count() == events
 
 
-@every_way
-def test_a_suspended_one_does_not_count(
-    way: Request, root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
+@every_removal
+def test_a_suspended_admin_does_not_count(
+    remove: Request, root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
 ) -> None:
     person("other", role="admin", is_active=False)
-    refused(way(client_of(root), f"/api/v1/users/{root.pk}/"), 409, "last_admin")
+    refused(remove(client_of(root), f"/api/v1/users/{root.pk}/"), 409, "last_admin")
     assert User.objects.get(pk=root.pk).is_active
 
 
-@every_way
-def test_one_without_a_confirmed_address_does_not_count(
-    way: Request, root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
+@every_removal
+def test_an_admin_without_a_confirmed_address_does_not_count(
+    remove: Request, root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
 ) -> None:
     """They may do nothing until they confirm it."""
     person("other", role="admin", email_verified=False)
-    refused(way(client_of(root), f"/api/v1/users/{root.pk}/"), 409, "last_admin")
+    refused(remove(client_of(root), f"/api/v1/users/{root.pk}/"), 409, "last_admin")
     assert User.objects.administrators().get() == root
 
 
-@every_way
-def test_one_of_two_may_go(
-    way: Request, root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
+@every_removal
+def test_one_of_two_admins_can_be_removed(
+    remove: Request, root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
 ) -> None:
     person("other", role="admin")
-    assert way(client_of(root), f"/api/v1/users/{root.pk}/").status_code in (200, 204)
+    assert remove(client_of(root), f"/api/v1/users/{root.pk}/").status_code in (200, 204)
     assert not User.objects.administrators().filter(pk=root.pk).exists()
 
 
-def test_the_second_of_two_stays(
+def test_the_second_of_two_admins_stays_an_admin(
     root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
 ) -> None:
     other = person("other", role="admin")
@@ -85,7 +87,7 @@ def test_the_second_of_two_stays(
     assert client.delete(f"/api/v1/users/{root.pk}/").status_code == 204
 
 
-def test_an_admin_who_is_suspended_already_may_be_deleted_or_demoted(
+def test_a_suspended_admin_can_be_deleted_or_demoted(
     root: User, person: Callable[..., User], client_of: Callable[[User], APIClient]
 ) -> None:
     client = client_of(root)
@@ -100,25 +102,25 @@ def test_an_admin_who_is_suspended_already_may_be_deleted_or_demoted(
     "body",
     [{"full_name": "Root"}, {"role": "admin", "is_active": True}, {"email": "r@example.com", "email_verified": True}],
 )
-def test_anything_else_of_the_only_admin_may_change(
+def test_other_fields_of_the_only_admin_can_be_changed(
     body: dict[str, Any], root: User, client_of: Callable[[User], APIClient]
 ) -> None:
     assert client_of(root).patch(f"/api/v1/users/{root.pk}/", body, "json").status_code == 200
 
 
-def test_a_wrong_password_is_told_before(root: User, client_of: Callable[[User], APIClient]) -> None:
+def test_a_wrong_password_is_reported_first(root: User, client_of: Callable[[User], APIClient]) -> None:
     answer = client_of(root).delete("/api/v1/users/me/", {"current_password": OTHER_PASSWORD}, "json")
     assert refused(answer, 400, "validation_error")["errors"][0]["code"] == "wrong_password"
     assert User.objects.filter(pk=root.pk).exists()
 
 
-def test_it_is_said_in_the_language_of_the_request(root: User, client_of: Callable[[User], APIClient]) -> None:
+def test_the_error_is_in_the_language_of_the_request(root: User, client_of: Callable[[User], APIClient]) -> None:
     answer = client_of(root).delete(f"/api/v1/users/{root.pk}/", headers={"Accept-Language": "es"})
     assert refused(answer, 409, "last_admin")["detail"] == "Este es el último administrador activo."
 
 
-def test_somebody_at_the_machine_is_no_exception(root: User) -> None:
-    for deed in (users.delete, users.suspend):
+def test_use_cases_without_an_actor_keep_the_last_admin(root: User) -> None:
+    for use_case in (users.delete, users.suspend):
         with pytest.raises(LastAdmin):
-            deed(root, actor=None)
+            use_case(root, actor=None)
     assert User.objects.get(pk=root.pk).is_active

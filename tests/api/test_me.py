@@ -1,4 +1,4 @@
-"""Somebody looks at their own account, changes it, takes their data along and leaves."""
+"""A user views, changes, exports and deletes their own account."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,17 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEvent, User
-from tests.api.conversation import events, everything, facts, log_in, mailed, may_log_in, me, owed, post
+from tests.api.requests import (
+    all_rows,
+    events,
+    log_in,
+    may_log_in,
+    me,
+    pending_emails,
+    post,
+    receive_token,
+    rows_without_traces,
+)
 from tests.conftest import PASSWORD, refused
 from usermanager.environment import rate
 
@@ -24,7 +34,7 @@ def leave(client: APIClient, **body: Any) -> Any:
     return client.delete(ME, body or {"current_password": PASSWORD}, format="json")
 
 
-def test_shows_all_there_is_to_a_user_and_no_more(client: APIClient, ana: User) -> None:
+def test_the_response_holds_the_fields_of_a_user_and_no_others(client: APIClient, ana: User) -> None:
     answer = client.get(ME)
     assert answer.status_code == 200
     body = answer.json()
@@ -37,12 +47,13 @@ def test_shows_all_there_is_to_a_user_and_no_more(client: APIClient, ana: User) 
         "role": "user",
         "is_active": True,
         "email_verified": True,
+        "mfa_enabled": False,
         "locale": None,
         "metadata": {},
     }
 
 
-def test_only_the_headers_can_be_asked_for(client: APIClient) -> None:
+def test_head_returns_only_the_headers(client: APIClient) -> None:
     answer = client.head(ME)
     assert answer.status_code == 200
     assert answer["Content-Type"] == "application/json"
@@ -52,7 +63,7 @@ def test_only_the_headers_can_be_asked_for(client: APIClient) -> None:
 @pytest.mark.parametrize(
     "change", [{"full_name": "Ana García"}, {"locale": "es"}, {"locale": None}, {"full_name": "", "locale": "en"}, {}]
 )
-def test_name_and_language_are_one_s_own(client: APIClient, change: dict[str, Any]) -> None:
+def test_users_may_change_their_name_and_language(client: APIClient, change: dict[str, Any]) -> None:
     User.objects.update(locale="en")
     before = client.get(ME).json()
     answer = client.patch(ME, change, format="json")
@@ -63,19 +74,20 @@ def test_name_and_language_are_one_s_own(client: APIClient, change: dict[str, An
     assert events()[1:] == (["user:changed"] if before | change != before else [])
 
 
-@pytest.mark.parametrize("who", ["ana", "carla", "root"])
-def test_everything_else_is_not_even_for_admins(
-    who: str, request: pytest.FixtureRequest, client_of: Callable[[User], APIClient]
+@pytest.mark.parametrize("name", ["ana", "carla", "root"])
+def test_other_fields_are_ignored_even_for_administrators(
+    name: str, request: pytest.FixtureRequest, client_of: Callable[[User], APIClient]
 ) -> None:
-    user: User = request.getfixturevalue(who)
+    user: User = request.getfixturevalue(name)
     client = client_of(user)
     before = client.get(ME).json()
     sneaked: dict[str, Any] = {
         "id": "0198c0de-0000-7000-8000-000000000001",
         "email": "other@example.com",
-        "role": "admin" if who != "root" else "user",
+        "role": "admin" if name != "root" else "user",
         "is_active": False,
         "email_verified": False,
+        "mfa_enabled": False,
         "metadata": {"plan": "pro"},
         "password": "another good password",
         "created_at": "2000-01-01T00:00:00Z",
@@ -87,22 +99,22 @@ def test_everything_else_is_not_even_for_admins(
     assert may_log_in(user.email)
 
 
-def test_what_cannot_be_taken_changes_nothing(client: APIClient) -> None:
-    before = everything()
+def test_invalid_fields_change_nothing(client: APIClient) -> None:
+    before = all_rows()
     document = refused(client.patch(ME, {"full_name": "x" * 151, "locale": "fr"}, "json"), 400, "validation_error")
-    assert {fault["field"] for fault in document["errors"]} == {"full_name", "locale"}
+    assert {error["field"] for error in document["errors"]} == {"full_name", "locale"}
     refused(client.patch(ME, {"full_name": "a\nb"}, "json"), 400, "validation_error")
-    assert everything() == before
+    assert all_rows() == before
 
 
-def test_who_leaves_is_gone_with_everything_of_theirs(client: APIClient, ana: User, bruno: User) -> None:
+def test_a_user_who_leaves_is_deleted_with_all_data(client: APIClient, ana: User, bruno: User) -> None:
     other = log_in(APIClient()).json()
     post(APIClient(), "auth/password/reset/", email="ana@example.com")
-    secret = mailed("password_reset")
+    secret = receive_token("password_reset")
     log_in(APIClient(), password="wrong")
     answer = leave(client)
     assert (answer.status_code, answer.content) == (204, b"")
-    stored = everything()
+    stored = all_rows()
     assert [row["email"] for row in stored["User"]] == ["bruno@example.com"]
     assert stored["Session"] == stored["OneTimeToken"] == stored["OutboxMail"] == []
     assert "ana@" not in str(stored)
@@ -118,36 +130,38 @@ def test_who_leaves_is_gone_with_everything_of_theirs(client: APIClient, ana: Us
     assert post(APIClient(), "auth/register/", email="ana@example.com", password=PASSWORD).status_code == 201
 
 
-def test_nobody_leaves_without_their_password(client: APIClient) -> None:
-    before = facts()
-    (fault,) = refused(leave(client, current_password="wrong"), 400, "validation_error")["errors"]
-    assert (fault["field"], fault["code"]) == ("current_password", "wrong_password")
+def test_leaving_requires_the_password(client: APIClient) -> None:
+    before = rows_without_traces()
+    (error,) = refused(leave(client, current_password="wrong"), 400, "validation_error")["errors"]
+    assert (error["field"], error["code"]) == ("current_password", "wrong_password")
     refused(client.delete(ME), 400, "validation_error")
     refused(APIClient().delete(ME, {"current_password": PASSWORD}, "json"), 401, "not_authenticated")
-    assert facts() == before
+    assert rows_without_traces() == before
 
 
-def test_guesses_at_the_password_are_limited(client: APIClient, settings: Settings) -> None:
+def test_guessed_passwords_are_limited(client: APIClient, settings: Settings) -> None:
     settings.RATE_LIMITS, settings.RATE_LOGIN = True, rate("2/5m")
     assert [leave(client, current_password="wrong").status_code for _number in range(3)] == [400, 400, 429]
     refused(leave(client), 429, "throttled")
     assert User.objects.get()
 
 
-def test_the_last_admin_stays(root: User, client_of: Callable[[User], APIClient], person: Callable[..., User]) -> None:
+def test_the_last_administrator_cannot_leave(
+    root: User, client_of: Callable[[User], APIClient], person: Callable[..., User]
+) -> None:
     person("dora", role="admin", is_active=False)
     client = client_of(root)
-    before = facts()
+    before = rows_without_traces()
     refused(leave(client), 409, "last_admin")
-    assert facts() == before
+    assert rows_without_traces() == before
     User.objects.update(is_active=True)
     assert leave(client).status_code == 204
 
 
-def test_one_s_data_can_be_taken_along(client: APIClient, ana: User, bruno: User) -> None:
+def test_users_can_export_their_data(client: APIClient, ana: User, bruno: User) -> None:
     log_in(APIClient(), "bruno@example.com")
     post(APIClient(), "auth/password/reset/", email="ana@example.com")
-    secret = mailed("password_reset")
+    secret = receive_token("password_reset")
     answer = client.get(f"{ME}export/")
     assert answer.status_code == 200
     body = answer.json()
@@ -164,7 +178,7 @@ def test_one_s_data_can_be_taken_along(client: APIClient, ana: User, bruno: User
         assert kept not in text
 
 
-def test_nobody_takes_another_s_data(client: APIClient, bruno: User) -> None:
+def test_the_data_of_other_users_cannot_be_exported(client: APIClient, bruno: User) -> None:
     refused(APIClient().get(f"{ME}export/"), 401, "not_authenticated")
     refused(client.get(f"/api/v1/users/{bruno.pk}/export/"), 404, "not_found")
-    assert owed() == []
+    assert pending_emails() == []

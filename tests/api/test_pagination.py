@@ -1,4 +1,4 @@
-"""Pages together are the whole list, whatever rows there are and however large a page is (hypothesis)."""
+"""All pages together are the whole list, for any rows and any page size (hypothesis)."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
-from accounts.api.pagination import KeysetPagination
-from accounts.filters import USER_ORDERINGS
+from accounts.listing.filters import USER_ORDERINGS
+from accounts.listing.pagination import KeysetPagination
 from accounts.models import Role, User
 
 TIMES = [None, *(datetime(2026, 1, 31, 12, tzinfo=UTC) + timedelta(microseconds=number) for number in range(3))]
@@ -33,12 +33,12 @@ def page_at(query: dict[str, str]) -> tuple[list[User], dict[str, Any]]:
     return rows, paginator.get_paginated_response(None).data
 
 
-def walk(way: str, query: dict[str, str]) -> Iterator[list[User]]:
-    """The page of the query and all that follow it on this way, in the order of the walk."""
+def walk(direction: str, query: dict[str, str]) -> Iterator[list[User]]:
+    """The page of the query and all that follow it in this direction, in the order of the walk."""
     rows, links = page_at(query)
     yield rows
-    while links[way]:
-        rows, links = page_at(dict(parse_qsl(urlsplit(links[way]).query)))
+    while links[direction]:
+        rows, links = page_at(dict(parse_qsl(urlsplit(links[direction]).query)))
         yield rows
 
 
@@ -51,7 +51,7 @@ def last_query(query: dict[str, str]) -> dict[str, str]:
 
 
 def in_order(users: list[User], ordering: str) -> list[User]:
-    """What no database was asked for: a missing time counts as the smallest, and equals go by their ids."""
+    """Sorts in Python: a missing time counts as the smallest, and equal values are sorted by their ids."""
     key: Callable[[User], Any] = {
         "created_at": lambda user: user.pk,
         "email": lambda user: user.email_key,
@@ -73,7 +73,9 @@ def make(logins: list[datetime | None]) -> list[User]:
 @pytest.mark.parametrize("ordering", ORDERINGS)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(logins=logins, size=st.integers(1, 13))
-def test_pages_together_are_the_whole_list_both_ways(ordering: str, logins: list[datetime | None], size: int) -> None:
+def test_all_pages_together_are_the_whole_list_in_both_directions(
+    ordering: str, logins: list[datetime | None], size: int
+) -> None:
     expected = in_order(make(logins), ordering)
     query = {"ordering": ordering, "page_size": str(size)}
     forward = list(walk("next", query))

@@ -1,4 +1,4 @@
-"""Seeing where somebody is signed in, and signing them out: oneself, and others with a permission."""
+"""Users list and end their own sessions, and those of other users with a permission."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,9 +9,11 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts import access_tokens, login, origin
+from accounts import login, request_context
+from accounts.jwt import access_tokens
+from accounts.mfa import proofs
 from accounts.models import AuditEvent, Role, Session, User
-from tests.api.conversation import events
+from tests.api.requests import events
 from tests.conftest import refused
 
 Clients = Callable[[User], APIClient]
@@ -22,11 +24,11 @@ NONE = "01a20945-f308-721a-bebb-44953872b004"
 
 
 def sign_in(user: User, ip: str = "192.0.2.7", user_agent: str = "phone") -> Session:
-    token = origin.current.set(origin.Origin(ip, user_agent, ""))
+    token = request_context.current.set(request_context.RequestContext(ip, user_agent, ""))
     try:
-        return login.open_session(user)[0]
+        return login.open_session(user, proofs.PASSWORD)[0]
     finally:
-        origin.current.reset(token)
+        request_context.current.reset(token)
 
 
 def client_with(session: Session) -> APIClient:
@@ -40,8 +42,8 @@ def ids(answer: Any) -> list[UUID]:
     return [UUID(session["id"]) for session in answer.json()["results"]]
 
 
-def alive() -> set[UUID]:
-    return set(Session.objects.alive().values_list("pk", flat=True))
+def active() -> set[UUID]:
+    return set(Session.objects.active().values_list("pk", flat=True))
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def brunos(bruno: User) -> Session:
 
 @pytest.fixture
 def holder(person: Callable[..., User], role: Callable[..., Role], client_of: Clients) -> Callable[..., APIClient]:
-    """A client of somebody whose role holds just these permissions."""
+    """Returns a function that makes the client of a user with exactly these permissions."""
 
     def make(*permissions: str) -> APIClient:
         role("some", *permissions)
@@ -71,7 +73,7 @@ def holder(person: Callable[..., User], role: Callable[..., Role], client_of: Cl
 
 
 class TestSeeing:
-    def test_one_s_own_newest_first_with_the_current_one_marked(
+    def test_own_sessions_come_newest_first_with_the_current_one_marked(
         self, phone: Session, laptop: Session, brunos: Session, ana: User
     ) -> None:
         for path in (MINE, f"/api/v1/users/{ana.pk}/sessions/"):
@@ -79,20 +81,22 @@ class TestSeeing:
             assert (first["id"], first["current"]) == (str(laptop.pk), False)
             assert (second["id"], second["current"]) == (str(phone.pk), True)
 
-    def test_in_their_shape(self, laptop: Session) -> None:
+    def test_all_fields_are_shown(self, laptop: Session) -> None:
         page = client_with(laptop).get(MINE).json()
         assert list(page) == ["next", "previous", "results"]
         shown = page["results"][0]
-        assert list(shown) == ["id", "created_at", "last_used_at", "expires_at", "ip", "user_agent", "current"]
+        fields = ["id", "created_at", "last_used_at", "expires_at", "ip", "user_agent", "current"]
+        assert list(shown) == [*fields, "acr", "amr", "authenticated_at"]
+        assert (shown["acr"], shown["amr"], shown["authenticated_at"]) == ("aal1", ["pwd"], shown["created_at"])
         assert (shown["ip"], shown["user_agent"]) == ("2001:db8::1", "laptop")
         assert shown["expires_at"] == laptop.idle_expires_at.isoformat().replace("+00:00", "Z")
 
     @pytest.mark.parametrize("ended", ["revoked_at", "expires_at", "idle_expires_at"])
-    def test_only_those_that_live(self, phone: Session, laptop: Session, ended: str) -> None:
+    def test_only_active_sessions_are_shown(self, phone: Session, laptop: Session, ended: str) -> None:
         Session.objects.filter(pk=laptop.pk).update(**{ended: timezone.now() - timedelta(seconds=1)})
         assert ids(client_with(phone).get(MINE)) == [phone.pk]
 
-    def test_in_pages(self, ana: User) -> None:
+    def test_sessions_come_in_pages(self, ana: User) -> None:
         opened = [sign_in(ana) for _number in range(3)]
         client = client_with(opened[0])
         page = client.get(MINE, {"page_size": "2", "count": "true"}).json()
@@ -101,7 +105,7 @@ class TestSeeing:
         assert ids(rest) == [opened[0].pk]
         assert rest.json()["results"][0]["current"] is True
 
-    def test_another_s_with_the_permission_and_none_is_current(
+    def test_sessions_of_other_users_require_the_permission_and_none_is_current(
         self, phone: Session, ana: User, holder: Callable[..., APIClient]
     ) -> None:
         (shown,) = holder("sessions.view").get(f"/api/v1/users/{ana.pk}/sessions/").json()["results"]
@@ -109,11 +113,11 @@ class TestSeeing:
 
 
 class TestEndingOne:
-    def test_of_one_s_own_ends_its_tokens_with_the_next_request(self, phone: Session, laptop: Session) -> None:
+    def test_an_own_session_ends_its_tokens_from_the_next_request_on(self, phone: Session, laptop: Session) -> None:
         there = client_with(laptop)
         assert client_with(phone).delete(f"{MINE}{laptop.pk}/").status_code == 204
         refused(there.get(ME), 401, "token_not_valid")
-        assert alive() == {phone.pk}
+        assert active() == {phone.pk}
         event = AuditEvent.objects.get(kind="session:closed")
         assert (event.user_id, event.actor_id) == (phone.user_id, phone.user_id)
         assert event.data == {"session": str(laptop.pk)}
@@ -122,68 +126,68 @@ class TestEndingOne:
         client = client_with(phone)
         assert client.delete(f"{MINE}{phone.pk}/").status_code == 204
         refused(client.get(ME), 401, "token_not_valid")
-        assert alive() == {laptop.pk}
+        assert active() == {laptop.pk}
 
-    def test_another_s_by_their_own_path_and_with_the_permission(
+    def test_a_session_of_another_user_ends_at_their_path_with_the_permission(
         self, phone: Session, laptop: Session, ana: User, holder: Callable[..., APIClient]
     ) -> None:
         client = holder("sessions.revoke")
         assert client.delete(f"/api/v1/users/{ana.pk}/sessions/{laptop.pk}/").status_code == 204
-        assert alive() >= {phone.pk}
-        assert laptop.pk not in alive()
+        assert active() >= {phone.pk}
+        assert laptop.pk not in active()
         event = AuditEvent.objects.get(kind="session:revoked")
         assert (event.user_id, event.actor_id == ana.pk) == (ana.pk, False)
 
-    def test_is_not_found_by_another_s_path(
+    def test_it_is_not_found_at_the_path_of_another_user(
         self, phone: Session, brunos: Session, bruno: User, root: User, client_of: Clients
     ) -> None:
         refused(client_with(phone).delete(f"{MINE}{brunos.pk}/"), 404, "not_found")
         refused(client_of(root).delete(f"/api/v1/users/{bruno.pk}/sessions/{phone.pk}/"), 404, "not_found")
-        assert alive() >= {phone.pk, brunos.pk}
+        assert active() >= {phone.pk, brunos.pk}
 
     def test_ids_mean_the_same_in_capitals(self, phone: Session, laptop: Session, ana: User) -> None:
         path = f"/api/v1/users/{str(ana.pk).upper()}/sessions/{str(laptop.pk).upper()}/"
         assert client_with(phone).delete(path).status_code == 204
-        assert alive() == {phone.pk}
+        assert active() == {phone.pk}
 
-    def test_twice_finds_none(self, phone: Session, laptop: Session) -> None:
+    def test_a_second_time_it_is_not_found(self, phone: Session, laptop: Session) -> None:
         client = client_with(phone)
         client.delete(f"{MINE}{laptop.pk}/")
         refused(client.delete(f"{MINE}{laptop.pk}/"), 404, "not_found")
         assert events().count("session:closed") == 1
 
     @pytest.mark.parametrize("session_id", [NONE, "x", "0", "%00", "me"])
-    def test_finds_none_where_none_is(self, phone: Session, session_id: str) -> None:
+    def test_an_unknown_session_is_not_found(self, phone: Session, session_id: str) -> None:
         refused(client_with(phone).delete(f"{MINE}{session_id}/"), 404, "not_found")
-        assert alive() == {phone.pk}
+        assert active() == {phone.pk}
 
 
 class TestEndingAll:
-    def test_of_one_s_own_ends_the_current_one_too_and_nobody_else_s(
+    def test_all_own_sessions_end_including_the_current_one(
         self, phone: Session, laptop: Session, brunos: Session
     ) -> None:
         client = client_with(phone)
         assert client.delete(MINE).status_code == 204
         refused(client.get(ME), 401, "token_not_valid")
-        assert alive() == {brunos.pk}
+        assert active() == {brunos.pk}
         assert AuditEvent.objects.get(kind="session:all_revoked").data == {"sessions": 2}
 
-    def test_another_s_with_the_permission(
+    def test_all_sessions_of_another_user_end_with_the_permission(
         self, phone: Session, laptop: Session, brunos: Session, ana: User, holder: Callable[..., APIClient]
     ) -> None:
         client = holder("sessions.revoke")
         assert client.delete(f"/api/v1/users/{ana.pk}/sessions/").status_code == 204
-        assert not alive() & {phone.pk, laptop.pk}
-        assert brunos.pk in alive()
+        assert not active() & {phone.pk, laptop.pk}
+        assert brunos.pk in active()
         assert client.get(ME).status_code == 200
 
-    def test_of_nobody_who_is_signed_in_tells_nothing(self, ana: User, holder: Callable[..., APIClient]) -> None:
+    def test_a_user_without_sessions_gets_the_same_response(self, ana: User, holder: Callable[..., APIClient]) -> None:
         assert holder("sessions.revoke").delete(f"/api/v1/users/{ana.pk}/sessions/").status_code == 204
         assert "session:all_revoked" not in events()
 
 
-class TestWho:
-    def test_seeing_is_not_ending_nor_the_other_way_round(
+class TestPermissions:
+    def test_viewing_and_revoking_are_separate_permissions(
         self, phone: Session, ana: User, person: Callable[..., User], role: Callable[..., Role], client_of: Clients
     ) -> None:
         role("viewer", "sessions.view", "users.view")
@@ -193,9 +197,9 @@ class TestWho:
         refused(viewer.delete(path), 403, "permission_denied")
         refused(viewer.delete(f"{path}{phone.pk}/"), 403, "permission_denied")
         refused(ender.get(path), 403, "permission_denied")
-        assert phone.pk in alive()
+        assert phone.pk in active()
 
-    def test_ana_reaches_nobody_s_and_cannot_tell_them_from_none(
+    def test_a_user_without_permissions_gets_404_for_existing_and_unknown_users(
         self, phone: Session, brunos: Session, bruno: User
     ) -> None:
         client = client_with(phone)
@@ -207,18 +211,18 @@ class TestWho:
             ]
             refused(answers[0], 404, "not_found")
             assert answers[0].content == answers[1].content
-        assert alive() == {phone.pk, brunos.pk}
+        assert active() == {phone.pk, brunos.pk}
 
-    def test_nobody_signs_out_whoever_holds_more(self, root: User, holder: Callable[..., APIClient]) -> None:
+    def test_a_user_cannot_sign_out_one_who_holds_more(self, root: User, holder: Callable[..., APIClient]) -> None:
         roots, client = sign_in(root), holder("sessions.view", "sessions.revoke", "users.view")
         path = f"/api/v1/users/{root.pk}/sessions/"
         refused(client.delete(f"{path}{roots.pk}/"), 403, "permission_denied")
         refused(client.delete(path), 403, "permission_denied")
         assert ids(client.get(path)) == [roots.pk]
 
-    def test_strangers_are_asked_who_they_are(self, stranger: APIClient, phone: Session, ana: User) -> None:
+    def test_clients_that_are_not_signed_in_are_rejected(self, stranger: APIClient, phone: Session, ana: User) -> None:
         for path in (MINE, f"/api/v1/users/{ana.pk}/sessions/"):
             refused(stranger.get(path), 401, "not_authenticated")
             refused(stranger.delete(path), 401, "not_authenticated")
             refused(stranger.delete(f"{path}{phone.pk}/"), 401, "not_authenticated")
-        assert alive() == {phone.pk}
+        assert active() == {phone.pk}

@@ -1,11 +1,14 @@
-"""The services under attack, started once for each database, and the cast that lives in them."""
+"""The services under attack, started once for each database, and the cast that lives in them.
+
+They end with the last test of this package: their connections would be missing in later tests on PostgreSQL.
+"""
 
 import secrets
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.attacks.service import (
@@ -19,9 +22,10 @@ from tests.attacks.service import (
     register,
     started,
 )
-from tests.conftest import missing
-from tests.notifications import databases
-from tests.whole.post_office import PostOffice, post_office
+from tests.conftest import environment_of_database
+from tests.whole.mail_server import MailServer, running_mail_server
+
+_numbers = count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,39 +36,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(f"attacks-{parameters.get('database')}"))  # on the same services
 
 
-@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(scope="package", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Each of the two databases in turn, as the environment names it."""
-    if request.param == "sqlite":
-        yield {}
-        return
-    try:
-        with databases.new_on_postgres() as name:
-            yield {"DATABASE_URL": f"{databases.SERVER}/{name}"}
-    except psycopg.OperationalError:
-        missing("PostgreSQL at 127.0.0.1:5432 (user postgres)")
+    with environment_of_database(request.param) as variables:
+        yield variables
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def data_dir(database: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("attacked") / "var"
 
 
-@pytest.fixture(scope="session")
-def office() -> Iterator[PostOffice]:
-    with post_office() as office:
+@pytest.fixture(scope="package")
+def office() -> Iterator[MailServer]:
+    with running_mail_server() as office:
         yield office
 
 
-@pytest.fixture(scope="session")
-def service(database: dict[str, str], data_dir: Path, office: PostOffice) -> Iterator[Service]:
+@pytest.fixture(scope="package")
+def service(database: dict[str, str], data_dir: Path, office: MailServer) -> Iterator[Service]:
     """The whole product without a proxy; of the limits, those of an account and of a mailbox stand."""
     with started(SERVE, data_dir, office, **database) as service:
         yield service
         service.manage("audit", "verify")  # whatever was done to it, the audit trail is whole
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def guarded(service: Service, database: dict[str, str]) -> Iterator[Service]:
     """A second web server on the same data as a careful operator runs it: behind a proxy, with low limits.
 
@@ -82,6 +80,7 @@ def guarded(service: Service, database: dict[str, str]) -> Iterator[Service]:
         "RATE_REGISTER": "10/1h",
         "RATE_MAIL_IP": "30/1h",
         "RATE_TOKEN": "20/1h",
+        "FRESH_LOGIN_LIFETIME": "3s",
     }
     with started(GUNICORN, service.data_dir, service.office, **database | careful) as guarded:
         yield guarded
@@ -131,7 +130,15 @@ def carla(with_role: Callable[..., Person]) -> Person:
 @pytest.fixture
 def forwarded() -> dict[str, str]:
     """What the proxy says of a client that no other test is."""
-    return from_ip(f"198.18.{secrets.randbelow(256)}.{secrets.randbelow(256)}")
+    return from_ip(new_ip())
+
+
+def new_ip() -> str:
+    """An IP address that no other client has had, so that the limits of an address begin anew. Each is in another /24
+    than the one before.
+    """
+    number = next(_numbers)
+    return f"100.64.{number % 256}.{number // 256}"
 
 
 def from_ip(ip: str) -> dict[str, str]:

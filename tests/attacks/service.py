@@ -1,9 +1,7 @@
-"""The product as real processes, and the people who use it: all that a test may do goes over HTTP and mail."""
+"""Runs the product as real processes. Tests use it only over HTTP and email."""
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +13,15 @@ from tests.attacks.client import Address, Answer, Call, at_once
 from tests.usermanager.processes import (
     PROJECT,
     clean_environment,
+    create_tables,
     descendants,
     eventually,
     free_port,
     is_alive,
     manage,
+    start,
 )
-from tests.whole.post_office import PostOffice
+from tests.whole.mail_server import MailServer
 
 API = "/api/v1/"
 PASSWORD = "correct horse battery staple"
@@ -38,9 +38,9 @@ LIMITS_OF_AN_IP = (
 
 
 class Service:
-    """A running product as its clients see it."""
+    """A running product, as its clients see it."""
 
-    def __init__(self, port: int, environment: dict[str, str], office: PostOffice) -> None:
+    def __init__(self, port: int, environment: dict[str, str], office: MailServer) -> None:
         self.address = Address("127.0.0.1", port)
         self.url = f"http://localhost:{port}"
         self.environment = environment
@@ -49,7 +49,7 @@ class Service:
         self.admin_email = ADMIN_EMAIL
 
     def manage(self, *arguments: str) -> str:
-        """What a command prints that an operator runs beside the service."""
+        """Runs a command as an operator would, and returns its output."""
         ended = manage(*arguments, cwd=PROJECT, **self.environment)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
@@ -64,7 +64,7 @@ class Service:
     def ask(
         self, method: str, path: str, access: str = "", *, sent: dict[str, str] | None = None, **body: Any
     ) -> Answer:
-        """Asks the API; `sent` are further headers."""
+        """Sends a request to the API. `sent` holds further headers."""
         return self.send(Call(method, API + path, access, body or None, sent or {}))
 
     def must(self, status: int, method: str, path: str, access: str = "", **body: Any) -> Any:
@@ -75,7 +75,7 @@ class Service:
 
 @dataclass
 class Person:
-    """Somebody with an account and a session."""
+    """A user with a session."""
 
     service: Service
     id: str
@@ -95,23 +95,23 @@ class Person:
 
 
 def post(path: str, **body: Any) -> Call:
-    """A request of somebody who is not signed in."""
+    """Returns a request without a token."""
     return Call("POST", API + path, body=body)
 
 
-def new_address(name: str = "somebody") -> str:
+def new_address(name: str = "user") -> str:
     return f"{name}-{uuid4().hex[:12]}@example.com"
 
 
 def register(service: Service, name: str = "ana", **fields: Any) -> Person:
-    """Somebody new, signed in."""
+    """Registers a new user and logs in."""
     body = {"email": new_address(name), "password": PASSWORD, "full_name": name.title()} | fields
     service.must(201, "POST", "auth/register/", **body)
     return log_in(service, body["email"], body["password"])
 
 
 def verified(person: Person) -> Person:
-    """The same person, who has followed the link of the welcome mail."""
+    """Confirms the address with the link of the welcome email."""
     token = person.service.office.token_to(person.email, "verify-email")
     person.must(204, "POST", "auth/email/verify/", token=token)
     return person
@@ -123,9 +123,11 @@ def log_in(service: Service, email: str, password: str = PASSWORD) -> Person:
 
 
 @contextmanager
-def started(command: Sequence[str], data_dir: Path, office: PostOffice, **environment: str) -> Iterator[Service]:
-    """A service that is ready; it ends in good order, and has neither logged a fault nor a secret meanwhile."""
+def started(command: Sequence[str], data_dir: Path, office: MailServer, **environment: str) -> Iterator[Service]:
+    """Starts a service and waits until it is ready. Afterwards checks its exit status and its log."""
     port = free_port()
+    if "DATABASE_URL" not in environment and not (data_dir / "usermanager.sqlite3").exists():
+        create_tables(data_dir)
     data_dir.mkdir(exist_ok=True)
     log = data_dir / f"log-{port}.txt"
     variables = {
@@ -135,24 +137,18 @@ def started(command: Sequence[str], data_dir: Path, office: PostOffice, **enviro
         "ADMIN_EMAIL": ADMIN_EMAIL,
         "ADMIN_PASSWORD": ADMIN_PASSWORD,
         "WEB_WORKERS": "2",
-        "WEB_THREADS": "5",  # each may hold a connection, and all services together no more than PostgreSQL has
+        "WEB_THREADS": "5",  # each may use a database connection, and PostgreSQL has a limit for all services together
         "BCRYPT_ROUNDS": "4",
         **dict.fromkeys(LIMITS_OF_AN_IP, "1000000/1h"),
-        "LOGIN_QUEUE": "200",  # of which one network, as which all tests come, gets a third
+        "LOGIN_QUEUE": "200",  # one network gets a third of it, and all tests are in one network
         **environment,
     }
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=PROJECT,
-            env=clean_environment(**variables),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        process = start([*command], env=clean_environment(**variables), stdout=output, stderr=output)
     service = Service(port, variables, office)
     family: set[int] = set()
     try:
-        eventually(lambda: process.poll() is not None or _is_ready(service), seconds=60)
+        eventually(lambda: process.poll() is not None or _is_ready(service), seconds=180)
         assert process.poll() is None, log.read_text()
         family = descendants(process.pid)
         yield service
@@ -163,7 +159,7 @@ def started(command: Sequence[str], data_dir: Path, office: PostOffice, **enviro
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
-    _hold(log.read_text())
+    _check_log(log.read_text())
 
 
 def _is_ready(service: Service) -> bool:
@@ -173,7 +169,7 @@ def _is_ready(service: Service) -> bool:
         return False
 
 
-def _hold(log: str) -> None:
-    """What holds for every line that was logged."""
+def _check_log(log: str) -> None:
+    """Checks that the log has no traceback and no secret."""
     assert "Traceback" not in log, log[log.index("Traceback") - 300 :][:2500]
     assert not any(secret in log for secret in (PASSWORD, OTHER_PASSWORD, ADMIN_PASSWORD, "token=", "eyJ"))

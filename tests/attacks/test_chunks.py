@@ -1,4 +1,4 @@
-"""A body in chunks, which has no length: read like any other, up to the same limit."""
+"""A chunked body, which has no length, is read like any other, up to the same limit."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def in_chunks(body: bytes, size: int = 1000) -> bytes:
 
 
 def request(path: str, chunks: bytes, kind: str = JSON, method: str = "POST", **headers: str) -> bytes:
-    """As it goes over the wire."""
+    """Returns the bytes of the request."""
     lines = {"Host": "localhost", "Transfer-Encoding": "chunked", "Content-Type": kind, **headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + chunks
@@ -35,7 +35,7 @@ def post(service: Service, chunks: bytes, path: str = f"{API}auth/register/") ->
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
-def test_it_is_read_whatever_the_size_of_its_chunks(size: int, service: Service) -> None:
+def test_chunks_of_every_size_are_read(size: int, service: Service) -> None:
     email = new_address()
     answer = post(service, in_chunks(registration(email), size))
     assert (answer.status, answer.json()["email"]) == (201, email)
@@ -73,7 +73,7 @@ def test_the_largest_is_64_kib(service: Service) -> None:
     ],
     ids=range(14),
 )
-def test_garbage_is_refused_and_changes_nothing(chunks: bytes, service: Service, ana: Person) -> None:
+def test_malformed_chunks_are_rejected_and_change_nothing(chunks: bytes, service: Service, ana: Person) -> None:
     raw = request(f"{API}users/me/sessions/", chunks, method="DELETE", Authorization=f"Bearer {ana.access}")
     with socket.create_connection(service.address, 10) as connection:
         connection.sendall(raw)
@@ -83,8 +83,8 @@ def test_garbage_is_refused_and_changes_nothing(chunks: bytes, service: Service,
     assert ana.ask("GET", "users/me/").status == 200
 
 
-def test_the_next_request_on_the_connection_is_the_next_one(service: Service, ana: Person) -> None:
-    """Nothing of a body is taken for a request, whether it was read or refused."""
+def test_the_next_request_on_the_connection_is_read_correctly(service: Service, ana: Person) -> None:
+    """No part of a body is read as a request, whether the body was read or rejected."""
     smuggled = (
         f"DELETE {API}users/me/sessions/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ana.access}\r\n\r\n"
     )

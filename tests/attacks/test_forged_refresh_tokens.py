@@ -1,4 +1,4 @@
-"""Refresh tokens that are not ours, or are spelt in another way: none is taken."""
+"""The API rejects forged refresh tokens, and valid ones in another spelling."""
 
 import base64
 
@@ -6,7 +6,7 @@ from tests.attacks.service import Person, Service
 from tests.attacks.test_forged_tokens import encoded, raw
 
 
-def test_a_refresh_token_is_taken_to_the_letter(service: Service, ana: Person) -> None:
+def test_a_changed_refresh_token_is_rejected(service: Service, ana: Person) -> None:
     token = ana.refresh
     for position in range(0, len(token) - 1, 5):
         other = "A" if token[position] != "A" else "B"

@@ -1,4 +1,4 @@
-"""A request that is begun with rights, held open, and completed when they are gone, does nothing any more."""
+"""A client starts a request with permissions, and completes it after losing them. The request changes nothing."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -36,7 +36,7 @@ def deleted(root: Person, dora: Person) -> None:
 
 
 @pytest.mark.parametrize("lose", [demoted, suspended, signed_out, deleted])
-def test_rights_that_were_lost_meanwhile_count_for_nothing(
+def test_permissions_that_were_lost_meanwhile_do_not_count(
     lose: Callable[[Person, Person], None],
     service: Service,
     root: Person,
@@ -58,7 +58,7 @@ def test_rights_that_were_lost_meanwhile_count_for_nothing(
         finishes = [stack.enter_context(held_open(service.address, call)) for call in calls]
         lose(root, dora)
         own, *others = [finish() for finish in finishes]
-    assert own.status == (200 if lose is demoted else 401)  # what one may not set of one's own is ignored
+    assert own.status == (200 if lose is demoted else 401)  # fields that a user may not set are ignored
     assert {answer.status for answer in others} <= {401, 403, 404}
     assert root.must(200, "GET", f"users/{ana.id}/") == before
     assert root.must(200, "GET", f"users/?search={accomplice}")["results"] == []
@@ -68,7 +68,7 @@ def test_rights_that_were_lost_meanwhile_count_for_nothing(
     )
 
 
-def test_a_password_that_was_reset_meanwhile_moves_no_address(service: Service, ana: Person) -> None:
+def test_a_password_that_was_reset_meanwhile_cannot_change_the_address(service: Service, ana: Person) -> None:
     stolen = log_in(service, ana.email)
     new = new_address("thief")
     service.must(202, "POST", "auth/password/reset/", email=ana.email)

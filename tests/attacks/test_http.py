@@ -1,4 +1,4 @@
-"""What a client writes around its request: headers, paths, methods and bytes that lie; and what all answers keep."""
+"""A client sends misleading headers, paths, methods and bytes."""
 
 import socket
 import time
@@ -24,7 +24,7 @@ POISON = {
 }
 
 
-def test_no_header_leads_a_mailed_link_elsewhere(service: Service) -> None:
+def test_no_header_changes_the_host_of_an_emailed_link(service: Service) -> None:
     email = new_address()
     call = Call("POST", f"{API}auth/register/", body={"email": email, "password": PASSWORD}, headers=POISON)
     assert service.send(call).status == 201
@@ -36,7 +36,7 @@ def test_no_header_leads_a_mailed_link_elsewhere(service: Service) -> None:
 
 
 @pytest.mark.parametrize("host", [EVIL, f"localhost@{EVIL}", f"{EVIL}:80", "", "a b", "[::1", "lo\tcal"])
-def test_another_host_is_refused(host: str, service: Service) -> None:
+def test_an_unknown_host_is_rejected(host: str, service: Service) -> None:
     for path in (
         "/api/v1/users/",
         "/api/schema/",
@@ -48,7 +48,7 @@ def test_another_host_is_refused(host: str, service: Service) -> None:
         assert (answer.status, EVIL in answer.text) == (400, False), path
 
 
-def test_the_issuer_is_not_the_client_s_to_choose(service: Service, ana: Person) -> None:
+def test_a_client_cannot_choose_the_issuer(service: Service, ana: Person) -> None:
     body = {"email": ana.email, "password": PASSWORD}
     answer = service.send(Call("POST", f"{API}auth/login/", body=body, headers=POISON))
     assert service.ask("GET", "users/me/", answer.json()["access"]).status == 200
@@ -62,7 +62,7 @@ ORIGINS = [
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-def test_foreign_origins_read_nothing(origin: str, guarded: Service) -> None:
+def test_other_cors_origins_cannot_read_responses(origin: str, guarded: Service) -> None:
     for method, more in (("GET", {}), ("OPTIONS", {"Access-Control-Request-Method": "GET"})):
         answer = guarded.send(
             Call(method, f"{API}users/me/", headers={"Origin": origin} | more | from_ip("198.18.4.4"))
@@ -70,7 +70,7 @@ def test_foreign_origins_read_nothing(origin: str, guarded: Service) -> None:
         assert not [name for name in answer.headers if name.lower().startswith("access-control-allow")]
 
 
-def test_the_named_origin_reads_without_cookies(guarded: Service) -> None:
+def test_the_configured_cors_origin_can_read_without_cookies(guarded: Service) -> None:
     sent = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "PATCH"} | from_ip("198.18.4.4")
     answer = guarded.send(Call("OPTIONS", f"{API}users/me/", headers=sent))
     assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
@@ -97,7 +97,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_path_is_a_trick(path: str, service: Service, ana: Person) -> None:
+def test_unusual_paths_reach_nothing_else(path: str, service: Service, ana: Person) -> None:
     for access in ("", ana.access):
         answer = service.send(Call("GET", path, access))
         assert 400 <= answer.status < 500, (path, answer.status)
@@ -109,7 +109,7 @@ METHODS = ["OPTIONS", "PUT", "PATCH", "DELETE", "HEAD", "POST", "PROPFIND", "TRA
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_that_does_not_exist_does_nothing(method: str, service: Service, ana: Person) -> None:
+def test_unknown_methods_do_nothing(method: str, service: Service, ana: Person) -> None:
     for path in ("auth/login/", "auth/logout/all/", "users/me/export/", "audit/", "auth/token/refresh/"):
         answer = service.send(Call(method, API + path, ana.access, headers={"X-Secret": "echo"}))
         assert answer.status in ((200, 204, 400, 401, 403, 405) if method in ("HEAD", "POST") else (400, 405)), path
@@ -127,7 +127,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_other_media_type_is_read(kind: str, service: Service, ana: Person) -> None:
+def test_other_media_types_are_rejected(kind: str, service: Service, ana: Person) -> None:
     body = b'{"email": "%s", "password": "%s"}' % (ana.email.encode(), PASSWORD.encode())
     answer = service.send(Call("POST", f"{API}auth/login/", body=body, headers={"Content-Type": kind}))
     assert answer.code in ("unsupported_media_type", "parse_error", "validation_error", "") or answer.status == 200
@@ -149,7 +149,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-def test_no_body_is_a_fault(body: bytes, service: Service, ana: Person) -> None:
+def test_no_body_causes_a_500(body: bytes, service: Service, ana: Person) -> None:
     paths = [
         "auth/login/",
         "auth/register/",
@@ -185,7 +185,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("raw", MALFORMED, ids=range(len(MALFORMED)))
-def test_what_is_no_http_is_a_problem_document_too(raw: bytes, service: Service) -> None:
+def test_invalid_http_gets_a_problem_document(raw: bytes, service: Service) -> None:
     answer = exchange(service.address, raw)
     assert answer.status in (400, 404, 405)
     held(answer)
@@ -206,10 +206,10 @@ TOO_LONG = {
 }
 
 
-@pytest.mark.parametrize(("raw", "refusal"), TOO_LONG.items(), ids=["header", "token", "headers", "path"])
-def test_what_is_too_long_is_told_so(raw: bytes, refusal: tuple[int, str], service: Service) -> None:
+@pytest.mark.parametrize(("raw", "expected"), TOO_LONG.items(), ids=["header", "token", "headers", "path"])
+def test_too_long_requests_get_the_right_error(raw: bytes, expected: tuple[int, str], service: Service) -> None:
     answer = held(exchange(service.address, raw))
-    assert (answer.status, answer.code) == refusal
+    assert (answer.status, answer.code) == expected
     assert "at most" in answer.json()["detail"]
 
 
@@ -225,7 +225,7 @@ def test_what_is_too_long_is_told_so(raw: bytes, refusal: tuple[int, str], servi
     ],
 )
 def test_no_second_request_is_smuggled(framing: str, service: Service, ana: Person) -> None:
-    """Two readers of the same bytes, a proxy and the server, must not see different requests."""
+    """A proxy and the server must read the same requests from the same bytes."""
     smuggled = (
         f"DELETE {API}users/me/sessions/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ana.access}\r\n\r\n"
     )
@@ -236,7 +236,7 @@ def test_no_second_request_is_smuggled(framing: str, service: Service, ana: Pers
         connection.shutdown(socket.SHUT_WR)
         answers = b"".join(iter(lambda: connection.recv(65536), b""))
     if answers.count(b"HTTP/1.1 ") > 1:
-        assert "Content_Length" in framing  # which is no length: there the second request is one, and in the open
+        assert "Content_Length" in framing  # not a length header, so the second request is a separate one
         return
     assert ana.ask("GET", "users/me/").status == 200
 
@@ -245,7 +245,7 @@ INJECTIONS = ["ok\r\nX-Injected: 1", "ok\nX-Injected: 1", "ok\rX-Injected: 1", "
 
 
 @pytest.mark.parametrize("text", INJECTIONS, ids=range(len(INJECTIONS)))
-def test_no_header_comes_back_as_another(text: str, service: Service, ana: Person) -> None:
+def test_no_request_header_becomes_another_response_header(text: str, service: Service, ana: Person) -> None:
     for name in ("X-Request-ID", "Origin", "Accept-Language", "User-Agent", "Referer", "Cookie"):
         raw = f"GET {API}users/me/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{name}: {text}\r\n\r\n"
         answer = exchange(service.address, raw.encode())
@@ -255,7 +255,7 @@ def test_no_header_comes_back_as_another(text: str, service: Service, ana: Perso
         assert "X-Injected" not in exchange(service.address, raw.encode()).headers
 
 
-def test_a_forged_line_reaches_no_log(service: Service, guarded: Service) -> None:
+def test_a_client_cannot_forge_a_line_of_the_log(service: Service, guarded: Service) -> None:
     forged = "2026-01-01 00:00:00,000 INFO    accounts.audit [x] key:rotated"
     for one in (service, guarded):
         for path in (f"/api/v1/users/%0a{forged.replace(' ', '%20')}/", f"/%0d%0a{forged.replace(' ', '%20')}"):
@@ -264,7 +264,7 @@ def test_a_forged_line_reaches_no_log(service: Service, guarded: Service) -> Non
         assert not [line for line in lines if line.startswith("2026-01-01")]
 
 
-def test_one_who_sends_slowly_holds_nobody_up(service: Service) -> None:
+def test_a_slow_client_does_not_delay_others(service: Service) -> None:
     slow = [socket.create_connection(service.address, 30) for _each in range(30)]
     try:
         for place, connection in enumerate(slow):

@@ -1,4 +1,4 @@
-"""What all answers say to protect who reads them, and their cookies."""
+"""All responses have protective headers and cookies."""
 
 import re
 
@@ -29,7 +29,7 @@ EVERYWHERE = [
 
 
 @pytest.mark.parametrize("path", EVERYWHERE)
-def test_each_answer_protects_who_reads_it(path: str, service: Service, guarded: Service) -> None:
+def test_each_response_has_the_protective_headers(path: str, service: Service, guarded: Service) -> None:
     for one in (service, guarded):
         for accept in ("text/html", "application/json"):
             answer = one.send(Call("GET", path, headers={"Accept": accept} | from_ip("198.18.5.5")))
@@ -43,7 +43,7 @@ def test_each_answer_protects_who_reads_it(path: str, service: Service, guarded:
             assert (answer.headers["Strict-Transport-Security"] is not None) == (one is guarded)
 
 
-def test_cookies_are_for_https_and_no_script(guarded: Service) -> None:
+def test_cookies_are_limited_to_https_and_hidden_from_scripts(guarded: Service) -> None:
     form = guarded.send(Call("GET", "/admin/login/", headers=from_ip("198.18.5.6")))
     cookies = form.headers.get_all("Set-Cookie") or []
     assert cookies
@@ -55,6 +55,6 @@ def test_cookies_are_for_https_and_no_script(guarded: Service) -> None:
 
 @pytest.mark.parametrize("name", ["sessionid", "csrftoken", "messages", "language"])
 @pytest.mark.parametrize("value", ['"\\000aaaaaaaaaaaa"', '"a\\200\\377"', "x" * 3000, "a:b:c", "é"])
-def test_nonsense_in_a_cookie_is_no_fault(name: str, value: str, service: Service) -> None:
+def test_an_invalid_cookie_causes_no_500(name: str, value: str, service: Service) -> None:
     for path in ("/admin/", "/admin/login/", "/reset-password?token=x", "/api/v1/users/me/"):
         assert service.send(Call("GET", path, headers={"Cookie": f"{name}={value}"})).status in (200, 302, 400, 401)

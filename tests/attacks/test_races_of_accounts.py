@@ -1,4 +1,4 @@
-"""Many at once with one address, one link, one password, or two admins: one wins, and nobody answers with a fault."""
+"""Concurrent requests use the same address, link or password: one succeeds, and none gets a 500."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -33,8 +33,8 @@ def test_an_address_is_registered_once(service: Service) -> None:
         spellings = [email, email.title(), email.upper(), email.replace("example", "EXAMPLE")] * 2
         answers = service.at_once([post("auth/register/", email=one, password=PASSWORD) for one in spellings])
         assert statuses(answers) == {201: 1, 400: 7}
-        refusals = [answer.json()["errors"] for answer in answers if answer.status == 400]
-        assert {(error["field"], error["code"]) for [error] in refusals} == {("email", "unique")}
+        rejected = [answer.json()["errors"] for answer in answers if answer.status == 400]
+        assert {(error["field"], error["code"]) for [error] in rejected} == {("email", "unique")}
 
 
 def test_an_admin_creates_an_address_once(service: Service, root: Person) -> None:
@@ -44,7 +44,7 @@ def test_an_admin_creates_an_address_once(service: Service, root: Person) -> Non
         assert statuses(answers) == {201: 1, 400: 7}
 
 
-def test_a_wrong_password_is_tried_five_times_of_forty(service: Service, ana: Person) -> None:
+def test_five_of_forty_wrong_passwords_are_checked(service: Service, ana: Person) -> None:
     wrong = [post("auth/login/", email=ana.email, password=f"wrong {number}") for number in range(40)]
     answers = service.at_once(wrong)
     assert statuses(answers) == {401: 5, 429: 35}
@@ -91,14 +91,14 @@ def test_an_address_changes_once(service: Service, ana: Person) -> None:
     assert len(changes) == 3
 
 
-def test_an_address_is_confirmed_by_each_and_once(service: Service, ana: Person) -> None:
+def test_concurrent_confirmations_all_succeed_and_count_once(service: Service, ana: Person) -> None:
     token = service.office.token_to(ana.email, "verify-email")
     answers = service.at_once([ana.call("POST", "auth/email/verify/", token=token)] * EIGHT)
     assert statuses(answers) == {204: 8}
     assert len(ana.must(200, "GET", "users/me/audit/?kind=email:verified")["results"]) == 1
 
 
-def test_two_people_do_not_move_to_one_address(service: Service, new_ana: Callable[[], Person]) -> None:
+def test_two_users_cannot_change_to_the_same_address(service: Service, new_ana: Callable[[], Person]) -> None:
     people, target = [new_ana() for _each in range(4)], new_address("wanted")
     for person in people:
         person.must(202, "POST", "auth/email/change/", new_email=target, current_password=PASSWORD)
@@ -108,7 +108,7 @@ def test_two_people_do_not_move_to_one_address(service: Service, new_ana: Callab
     assert sum(answer.status in (201, 204) for answer in answers) == 1
 
 
-def test_an_account_is_left_once(service: Service, new_ana: Callable[[], Person]) -> None:
+def test_an_account_is_deleted_once(service: Service, new_ana: Callable[[], Person]) -> None:
     for _round in range(5):
         ana = new_ana()
         leave = ana.call("DELETE", "users/me/", current_password=PASSWORD)
@@ -150,7 +150,9 @@ def leaving(admin: Person, other: Person) -> Call:
 @pytest.mark.parametrize(
     "act", [demotion, suspension, suspension_by_change, unconfirmation, deletion, resignation, leaving]
 )
-def test_two_admins_who_turn_on_each_other_leave_one(act: Callable[[Person, Person], Call], service: Service) -> None:
+def test_of_two_administrators_who_demote_each_other_one_remains(
+    act: Callable[[Person, Person], Call], service: Service
+) -> None:
     for _round in range(6):
         root = log_in(service, service.admin_email, ADMIN_PASSWORD)
         rival = register(service, "rival", password=ADMIN_PASSWORD)
@@ -163,7 +165,7 @@ def test_two_admins_who_turn_on_each_other_leave_one(act: Callable[[Person, Pers
         assert [admin["id"] for admin in admins] == [survivor.id]
 
 
-def test_a_role_is_removed_or_given_but_not_both(service: Service, root: Person, ana: Person) -> None:
+def test_a_role_is_removed_or_assigned_but_not_both(service: Service, root: Person, ana: Person) -> None:
     for round_ in range(6):
         role = f"fleeting-{ana.id}-{round_}"[:64]
         root.must(201, "POST", "roles/", name=role, permissions=["users.view"])
@@ -179,8 +181,8 @@ def test_a_role_is_removed_or_given_but_not_both(service: Service, root: Person,
         root.must(200, "PATCH", f"users/{ana.id}/", role="user")
 
 
-def test_everything_that_befalls_one_account_at_once(service: Service, root: Person) -> None:
-    """Each of these locks several rows; in whatever order they do, nobody waits for each other."""
+def test_concurrent_changes_of_one_account_do_not_deadlock(service: Service, root: Person) -> None:
+    """Each request locks several rows. No order of them leads to a deadlock."""
     for _round in range(6):
         ana = register(service, "ana")
         service.must(202, "POST", "auth/password/reset/", email=ana.email)
@@ -214,7 +216,11 @@ def _has_the_password_of_the_winner(
     service: Service, person: Person, answers: list[Answer], passwords: list[str] = PASSWORDS
 ) -> str:
     assert statuses(answers)[204] == 1
-    assert {answer.status for answer in answers} <= {204, 400, 429}  # a right password counts while it is checked
+    assert {answer.status for answer in answers} <= {
+        204,
+        400,
+        429,
+    }  # a right password counts as an attempt until it has been checked
     [winner] = [password for answer, password in zip(answers, passwords, strict=False) if answer.status == 204]
     assert log_in(service, person.email, winner).id == person.id
     loser = next(password for password in passwords if password != winner)
@@ -223,5 +229,5 @@ def _has_the_password_of_the_winner(
 
 
 def _is_admin(person: Person) -> bool:
-    """By what they may do, whether they were demoted, suspended or deleted."""
+    """Returns whether the user may still do what an administrator may."""
     return person.ask("GET", "roles/").status == 200

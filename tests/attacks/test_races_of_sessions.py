@@ -1,4 +1,4 @@
-"""Many at once with one refresh token, or while the session ends: one successor, and nothing outlives its end."""
+"""Concurrent requests with one refresh token get one successor, and none outlives the end of the session."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from tests.attacks.conftest import from_ip
 from tests.attacks.service import OTHER_PASSWORD, PASSWORD, Person, Service, log_in, post, verified
 
 EIGHT, ROUNDS = 8, 40
-WITHIN_THE_LIMIT = 5  # right passwords count, too, while they are being checked
+WITHIN_THE_LIMIT = 5  # right passwords also count while they are hashed
 
 
-def test_of_eight_refreshes_one_makes_the_successor(service: Service, ana: Person) -> None:
+def test_eight_concurrent_refreshes_make_one_successor(service: Service, ana: Person) -> None:
     refresh = ana.refresh
     for _round in range(ROUNDS):
         answers = service.at_once([post("auth/token/refresh/", refresh=refresh)] * EIGHT)
@@ -50,7 +50,7 @@ def reset(ana: Person, root: Person) -> Call:
 
 
 @pytest.mark.parametrize("end", [logout, logout_everywhere, suspension, revocation, deletion, reset])
-def test_no_session_survives_its_end_by_being_refreshed_meanwhile(
+def test_a_concurrent_refresh_does_not_keep_an_ended_session_alive(
     end: Callable[[Person, Person], Call], service: Service, root: Person, new_ana: Callable[[], Person]
 ) -> None:
     for place in range(8):
@@ -72,10 +72,10 @@ def _is_over(service: Service, access: str, refresh: str) -> None:
 
 
 @pytest.mark.parametrize("end", [reset, suspension, deletion])
-def test_a_login_with_the_old_password_does_not_overtake_its_end(
+def test_a_concurrent_login_with_the_old_password_gets_no_working_session(
     end: Callable[[Person, Person], Call], service: Service, guarded: Service, root: Person, ana: Person
 ) -> None:
-    """The logins hash for a while on one server when the password is replaced through the other."""
+    """The logins are hashing on one server when the password is replaced through the other."""
     verified(ana)
     ending = end(ana, root)
     logins = [_login_through_proxy(ana, place) for place in range(6)]
@@ -95,7 +95,7 @@ def _login_through_proxy(person: Person, place: int) -> Call:
     return Call("POST", "/api/v1/auth/login/", body=body, headers=from_ip(f"198.19.0.{place}"))
 
 
-def test_nobody_has_more_than_fifty_sessions(service: Service, ana: Person) -> None:
+def test_no_user_has_more_than_fifty_sessions(service: Service, ana: Person) -> None:
     login = post("auth/login/", email=ana.email, password=PASSWORD)
     for _round in range(10):
         assert {answer.status for answer in service.at_once([login] * WITHIN_THE_LIMIT)} == {200}

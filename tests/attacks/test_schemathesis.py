@@ -1,6 +1,6 @@
 """schemathesis with all of its checks over the running service, signed in as a user and as an admin.
 
-It may change and delete whatever it reaches, so it has a service and a database of its own.
+It changes and deletes rows, so it has its own service and database.
 """
 
 import os
@@ -14,14 +14,14 @@ import pytest
 from tests.attacks.service import SERVE, Service, started
 from tests.notifications import databases
 from tests.usermanager.processes import PROJECT, clean_environment
-from tests.whole.post_office import PostOffice
+from tests.whole.mail_server import MailServer
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SECONDS = os.environ.get("SCHEMATHESIS_SECONDS", "6")  # for each of the two and each database
 
 
 @pytest.fixture(scope="module")
-def fuzzed(database: dict[str, str], tmp_path_factory: pytest.TempPathFactory, office: PostOffice) -> Iterator[Service]:
+def fuzzed(database: dict[str, str], tmp_path_factory: pytest.TempPathFactory, office: MailServer) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("fuzzed") / "var"
     if not database:
         with started(SERVE, folder, office, RATE_LIMITS="off") as service:
@@ -34,7 +34,7 @@ def fuzzed(database: dict[str, str], tmp_path_factory: pytest.TempPathFactory, o
 
 
 @pytest.mark.parametrize("role", ["user", "admin"])
-def test_every_answer_is_as_described(role: str, fuzzed: Service, tmp_path: Path) -> None:
+def test_every_response_is_documented(role: str, fuzzed: Service, tmp_path: Path) -> None:
     environment = {
         **fuzzed.environment,
         "ATTACKED_URL": fuzzed.url,

@@ -1,5 +1,6 @@
-"""One database of each kind for all of these tests, outside any transaction, and a scene for each of them."""
+"""One database of each kind for all tests of this package, outside any transaction, and a scene for each test."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.core.cache import cache
-from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
@@ -21,7 +21,7 @@ from usermanager import connection_urls, database_settings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one database share a process, and with it the database."""
+    """Puts the tests of one database into one process, so that they share it."""
     for item in items:
         if Path(__file__).parent in item.path.parents and isinstance(item, pytest.Function):
             parameters = item.callspec.params if hasattr(item, "callspec") else {}
@@ -35,22 +35,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[str]:
-    """The URL of a database with all tables, which is the default one meanwhile. Limits are on."""
+    """The URL of a database with all tables, which is the default database during the tests. Rate limits are on."""
     with ExitStack() as opened:
         opened.enter_context(django_db_blocker.unblock())
         if request.param == "sqlite":
-            url = f"sqlite:///{tmp_path_factory.mktemp('autocommit') / 'db.sqlite3'}"
+            path = tmp_path_factory.mktemp("autocommit") / "db.sqlite3"
+            shutil.copy(request.getfixturevalue("empty_sqlite"), path)
+            url = f"sqlite:///{path}"
         else:
-            url = opened.enter_context(_on_postgres(is_pooled=request.param == "pgbouncer"))
+            empty = request.getfixturevalue("empty_postgres")
+            url = opened.enter_context(_on_postgres(empty, is_pooled=request.param == "pgbouncer"))
         opened.enter_context(_used(url))
         yield url
 
 
 @contextmanager
-def _on_postgres(*, is_pooled: bool) -> Iterator[str]:
-    """The URL of an empty database. With pgbouncer, nothing of any client is left on its connections at the end."""
+def _on_postgres(empty: str, *, is_pooled: bool) -> Iterator[str]:
+    """Yields the URL of a copy of a database. With pgbouncer, asserts that no client left session state."""
     try:
-        with databases.new_on_postgres() as name, pgbouncer.running() if is_pooled else nullcontext() as pooler:
+        with databases.new_on_postgres(empty) as name, pgbouncer.running() if is_pooled else nullcontext() as pooler:
             yield f"{pooler}/{name}?pgbouncer=true" if pooler else f"{databases.SERVER}/{name}"
             if pooler:
                 assert not any(pgbouncer.left_behind(f"{pooler}/{name}").values())
@@ -61,16 +64,15 @@ def _on_postgres(*, is_pooled: bool) -> Iterator[str]:
 @contextmanager
 def _used(url: str) -> Iterator[None]:
     described = database_settings.complete(connection_urls.database(url, Path("/")))
-    is_sqlite = database_settings.is_sqlite(described)
-    with databases.using(**described), override_settings(RATE_LIMITS=True, DATABASE=described, IS_SQLITE=is_sqlite):
-        call_command("migrate", verbosity=0)
+    changes = {"DATABASE_FILE": described["NAME"], "IS_SQLITE": database_settings.is_sqlite(described)}
+    with databases.using(**described), override_settings(RATE_LIMITS=True, **changes):
         yield
 
 
 @pytest.fixture
 def scene(database: str, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    """New people in that database, in which all that is read in batches takes several."""
-    monkeypatch.setattr(batches, "ROWS", 50)
+    """New users in the database. Batches are so small that each list takes several."""
+    monkeypatch.setattr(batches, "BATCH_SIZE", 50)
     cache.clear()
     with django_db_blocker.unblock():
         assert not connection.in_atomic_block

@@ -1,4 +1,4 @@
-"""The people of one test and all that they hold: sessions, mailed links, invitations."""
+"""The users of one test, and their sessions, emailed links and invitations."""
 
 import re
 from functools import cached_property
@@ -6,32 +6,41 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
+from django.conf import settings
 from django.core import mail
 from django.test import Client
 from rest_framework.test import APIClient
 
-from accounts import access_tokens, login, roles, users
+from accounts import login, permissions, users
+from accounts.jwt import access_tokens
+from accounts.mfa import proofs
 from accounts.models import Role, Session, User
-from notifications import delivery
 from notifications.models import OutboxMail, State
-from tests.conftest import PASSWORD
+from notifications.sending import delivery
+from tests.conftest import PASSWORD, hash_of_password
+from tests.second_factors import WITH_CODE, Phone, enrol
 
 _numbers = count(1)
 
 
+def proof_of(user: User) -> proofs.Proof:
+    """Returns what the user proves at a login."""
+    return WITH_CODE if user.mfa_enabled else proofs.PASSWORD
+
+
 class Scene:
-    """Everybody is new, and acts from an IP address of their own, so that no limit of another test counts here."""
+    """New users with an IP address of their own, so that the rate limits of other tests don't count."""
 
     def __init__(self, database: str) -> None:
         self.database = database
         number = next(_numbers)
         self.ip = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
-    def person(self, name: str, role: str = roles.USER, **fields: Any) -> User:
+    def person(self, name: str, role: str = permissions.USER, **fields: Any) -> User:
         email = f"{name}-{uuid4().hex[:10]}@example.com"
         fields = {"full_name": name.title(), "email": email, "email_verified": True} | fields
         user = User(role=Role.objects.get(name=role), **fields)
-        user.set_password(PASSWORD)
+        user.password = hash_of_password(settings.BCRYPT_ROUNDS)
         user.save()
         return user
 
@@ -41,7 +50,7 @@ class Scene:
 
     @cached_property
     def root(self) -> User:
-        return self.person("root", roles.ADMIN)
+        return self.person("root", permissions.ADMIN)
 
     @cached_property
     def suspended(self) -> User:
@@ -57,44 +66,49 @@ class Scene:
 
     @cached_property
     def role(self) -> Role:
-        """A role that nobody has."""
+        """A role that no user has."""
         return Role.objects.create(name=f"role-{uuid4().hex[:10]}", permissions=["billing.refund"])
 
     @cached_property
     def session(self) -> Session:
-        return login.open_session(self.ana)[0]
+        return login.open_session(self.ana, proof_of(self.ana))[0]
+
+    @cached_property
+    def phone(self) -> Phone:
+        """The authenticator app of ana."""
+        return enrol(self.ana)
 
     @cached_property
     def refresh(self) -> str:
-        return login.open_session(self.ana)[1]
+        return login.open_session(self.ana, proofs.PASSWORD)[1]
 
     @cached_property
     def access(self) -> str:
         return access_tokens.issue(self.session)
 
     def client(self, sender: User | None = None) -> APIClient:
-        """An application that speaks to the API, signed in as the sender."""
+        """Returns a client of the API, signed in as the sender."""
         client = APIClient(REMOTE_ADDR=self.ip)
         if sender is not None:
-            session, _refresh = login.open_session(sender)
+            session, _refresh = login.open_session(sender, proof_of(sender))
             client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_tokens.issue(session)}")
         return client
 
     def panel(self, user: User) -> Client:
-        """A browser that is signed in to the admin panel."""
+        """Returns a browser that is signed in to the admin panel."""
         browser = Client(REMOTE_ADDR=self.ip)
         browser.force_login(user)
         return browser
 
     def mail(self, kind: str) -> OutboxMail:
-        """The newest of the kind that is owed."""
-        return OutboxMail.objects.filter(kind=kind, state=State.OWED).latest("id")
+        """Returns the newest pending email of the kind."""
+        return OutboxMail.objects.filter(kind=kind, state=State.PENDING).latest("id")
 
     def token(self, kind: str) -> str:
-        """The secret of the link in the newest mail of this kind, once it is delivered."""
-        owed = self.mail(kind)
-        delivery.deliver(owed.pk)
-        assert OutboxMail.objects.get(pk=owed.pk).state == State.SENT
+        """Delivers the newest pending email of the kind, and returns the token of its link."""
+        email = self.mail(kind)
+        delivery.deliver(email.pk)
+        assert OutboxMail.objects.get(pk=email.pk).state == State.SENT
         found = re.search(r"token=([\w-]+)", str(mail.outbox[-1].body))
         assert found, mail.outbox[-1].body
         return found[1]

@@ -1,4 +1,4 @@
-"""Each command of ours and each of its actions runs where every statement commits by itself."""
+"""Each of our commands and each of their actions runs where every statement commits by itself."""
 
 import io
 import sys
@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command, get_commands, loa
 from django.db import connection
 from django.utils import timezone
 
-from accounts import keys
+from accounts.jwt import signing_keys
 from accounts.management.base import ActionsCommand
 from accounts.models import User
 from notifications.models import OutboxMail, State
@@ -34,7 +34,7 @@ def nothing(scene: Scene, folder: Path) -> list[str]:
     return []
 
 
-def owed(scene: Scene, folder: Path) -> list[str]:
+def pending(scene: Scene, folder: Path) -> list[str]:
     assert scene.invited.pk
     return [str(scene.mail("invitation").pk)]
 
@@ -61,13 +61,13 @@ CASES: dict[str, Arguments] = {
     "export_users": lambda scene, folder: [str(folder / "users.jsonl"), "--with-hashes"],
     "import_users": file_to_import,
     "keys list": nothing,
-    "keys revoke": lambda scene, folder: [keys.ensure().kid],
+    "keys revoke": lambda scene, folder: [signing_keys.ensure().kid],
     "keys rotate": nothing,
-    "mails cancel": owed,
+    "mails cancel": pending,
     "mails list": nothing,
     "mails preview": lambda scene, folder: ["welcome"],
-    "mails retry": owed,
-    "mails show": owed,
+    "mails retry": pending,
+    "mails show": pending,
     "mails test": lambda scene, folder: ["me@example.com"],
     "prepare": nothing,
     "prune": nothing,
@@ -79,6 +79,7 @@ CASES: dict[str, Arguments] = {
     "users delete": lambda scene, folder: [scene.ana.email, "--yes"],
     "users invite": invited,
     "users list": nothing,
+    "users reset-mfa": lambda scene, folder: [scene.ana.email, "--yes"],
     "users revoke-invitation": invited,
     "users set-role": lambda scene, folder: [scene.ana.email, scene.role.name],
     "users show": ana,
@@ -86,12 +87,12 @@ CASES: dict[str, Arguments] = {
     "users unlock": ana,
     "users verify": ana,
 }
-# Those that run until they are stopped, with the tests that run them on both databases.
+# The commands that run until they are stopped, with the tests that run them on both databases.
 LASTING = {"relay": "tests/autocommit/test_commands.py", "serve": "tests/attacks/conftest.py"}
 
 
 def commands() -> Iterator[str]:
-    """Each of our commands with each of its actions."""
+    """Yields each of our commands with each of its actions."""
     for name in (name for name, app in get_commands().items() if app in OURS):
         command = load_command_class(str(get_commands()[name]), name)
         command.create_parser("manage.py", name)
@@ -119,7 +120,7 @@ def test_the_relay_delivers_and_ends_suspensions(scene: Scene, tmp_path: Path) -
     mail = scene.mail("invitation")
     User.objects.filter(pk=scene.suspended.pk).update(suspended_until=timezone.now())
     environment = clean_environment(DATABASE_URL=scene.database, DATA_DIR=str(tmp_path))
-    with running([sys.executable, "manage.py", "relay"], environment, ready="the relay is ready") as relay:
+    with running(["manage.py", "relay"], environment, ready="the relay is ready") as relay:
         eventually(lambda: OutboxMail.objects.get(pk=mail.pk).state == State.SENT)
         eventually(lambda: User.objects.get(pk=scene.suspended.pk).is_active)
         assert relay.stop() == 0

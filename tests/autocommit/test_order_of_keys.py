@@ -1,4 +1,4 @@
-"""What is stored as JSON is shown in one order on both databases: PostgreSQL's jsonb sorts keys by their length."""
+"""Stored JSON is shown in the same order on both databases, although PostgreSQL's jsonb sorts keys by length."""
 
 import html
 import json
@@ -19,12 +19,12 @@ ORDERED = '{"plan": "pro", "zz": {"long": 2, "y": 1}}'
 
 @pytest.fixture
 def changed(scene: Scene) -> AuditEvent:
-    """Ana was given another role."""
+    """The event of a change of Ana's role."""
     users.set_role(scene.ana, scene.role, actor=scene.root)
     return AuditEvent.objects.get(user_id=scene.ana.pk, kind="user:role_changed")
 
 
-def test_a_change_reads_from_old_to_new_in_the_panel(scene: Scene, changed: AuditEvent) -> None:
+def test_the_panel_shows_a_change_from_old_to_new(scene: Scene, changed: AuditEvent) -> None:
     browser, role = scene.panel(scene.root), scene.role.name
     event = f"/admin/accounts/auditevent/{changed.pk}/change/"
     for path in (f"/admin/accounts/user/{scene.ana.pk}/change/", "/admin/", "/admin/accounts/auditevent/"):
@@ -32,7 +32,7 @@ def test_a_change_reads_from_old_to_new_in_the_panel(scene: Scene, changed: Audi
     assert f'{{"old": "user", "new": "{role}"}}' in html.unescape(browser.get(event).content.decode())
 
 
-def test_a_change_reads_from_old_to_new_in_api_and_command(scene: Scene, changed: AuditEvent) -> None:
+def test_api_and_command_show_a_change_from_old_to_new(scene: Scene, changed: AuditEvent) -> None:
     out = StringIO()
     call_command("audit", "list", "--user", str(scene.ana.pk), "--kind", changed.kind, "--json", stdout=out)
     client = scene.client(scene.root)
@@ -44,7 +44,7 @@ def test_a_change_reads_from_old_to_new_in_api_and_command(scene: Scene, changed
         assert list(data) == ["old", "new"]
 
 
-def test_the_keys_of_metadata_are_sorted_for_people_and_files(scene: Scene, tmp_path: Path) -> None:
+def test_the_keys_of_metadata_are_sorted_in_panel_command_and_files(scene: Scene, tmp_path: Path) -> None:
     user = scene.person("mia", metadata=METADATA)
     page = scene.panel(scene.root).get(f"/admin/accounts/user/{user.pk}/change/").content.decode()
     assert ORDERED in html.unescape(page)

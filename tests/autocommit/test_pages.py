@@ -5,7 +5,11 @@ from typing import NamedTuple
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from accounts.models import User
+from accounts.signals import second_factors_reset
+from tests.accounts.pages.second_factor_page import PATH, confirm, sign_in
 from tests.api.routes import routes
 from tests.autocommit.scene import Scene
 from tests.conftest import OTHER_PASSWORD
@@ -14,7 +18,7 @@ CHOSEN = {"new_password": OTHER_PASSWORD}
 
 
 class Form(NamedTuple):
-    """What the page is opened with, and what is filled in besides."""
+    """The token with which the page is opened, and the other input of its form."""
 
     token: Callable[[Scene], str] | None = None
     filled: Callable[[Scene], dict[str, str]] = lambda scene: {}
@@ -31,18 +35,21 @@ FORMS = {
 OTHERS = {
     "/.well-known/change-password": 302,
     "/.well-known/jwks.json": 200,
+    "/.well-known/webauthn": 404,  # the operator has configured none
+    "/.well-known/assetlinks.json": 404,
+    "/.well-known/apple-app-site-association": 404,
     "/api/schema/": 200,
     "/api/docs/": 200,
     "/health/live/": 200,
     "/health/ready/": 200,
     "/metrics": 200,
-    "/api/": 404,  # whatever is not there
+    "/api/": 404,  # any unknown path
 }
 
 
 def test_each_page_has_a_case() -> None:
     paths = {route.path for route in routes("/") if not route.path.startswith(("/api/v1/", "/admin/"))}
-    assert paths == FORMS.keys() | OTHERS.keys()
+    assert paths == FORMS.keys() | OTHERS.keys() | {f"{PATH}/"}
 
 
 @pytest.mark.parametrize("path", FORMS)
@@ -62,8 +69,21 @@ def test_a_confirmation_link_is_opened_and_sent_again(scene: Scene) -> None:
         assert browser.post("/verify-email/", fields).status_code == 200
 
 
+def test_a_second_factor_is_set_up(scene: Scene) -> None:
+    User.objects.filter(pk=scene.ana.pk).update(mfa_reset_at=timezone.now())
+    second_factors_reset.send(sender=User, user=scene.ana, must_enrol=True)
+    browser = Client(REMOTE_ADDR=scene.ip)
+    page = sign_in(browser, scene.token("set_up_second_factor"))
+    assert confirm(browser, page, code="000000").status_code == 401
+    answer = confirm(browser, page)
+    assert answer.status_code == 200
+    assert answer.content.decode().count("<li><code>") == 10
+    scene.ana.refresh_from_db()
+    assert scene.ana.mfa_enabled
+
+
 @pytest.mark.parametrize("path", [path for path, form in FORMS.items() if form.token])
-def test_a_link_that_does_not_work_is_refused(scene: Scene, path: str) -> None:
+def test_an_invalid_link_shows_an_error(scene: Scene, path: str) -> None:
     browser = Client(REMOTE_ADDR=scene.ip)
     assert browser.get(path, {"token": "x"}).status_code == 400
     assert browser.post(path, {"token": "x", **CHOSEN}).status_code == 400

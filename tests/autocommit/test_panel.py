@@ -1,6 +1,7 @@
 """Each page, form, button and action of the admin panel works where every statement commits by itself."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -8,22 +9,25 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import audit, login, users
-from accounts.admin import deeds
-from accounts.models import User
-from notifications.admin import DEEDS as MAIL_DEEDS
+from accounts.admin import user_actions
+from accounts.mfa import proofs
+from accounts.models import Role, User
+from notifications.admin import ACTIONS as EMAIL_ACTIONS
 from notifications.models import OutboxMail
 from tests.api.routes import ANA_ID, SESSION_ID, routes
 from tests.autocommit.scene import Scene
 from tests.conftest import OTHER_PASSWORD, PASSWORD
+from tests.second_factors import Phone, enrol
 
 Id = Callable[[Scene], object]
 Fields = Callable[[Scene], dict[str, Any]]
 
 
 class Page(NamedTuple):
-    """The status with which a page opens, whose id stands in its path, and what its form is sent with."""
+    """The status of a page, the id in its path, the input of its form, and the status after it is submitted."""
 
     status: int = 200
     id: Id = lambda scene: ""
@@ -47,13 +51,13 @@ def event(scene: Scene) -> object:
     return audit.record("user:role_changed", scene.ana, actor=scene.root, old="user", new="admin").pk
 
 
-def owed(scene: Scene) -> OutboxMail:
+def pending(scene: Scene) -> OutboxMail:
     users.send_password_reset(scene.ana, actor=None)
     return scene.mail("password_reset")
 
 
 def mail(scene: Scene) -> object:
-    return owed(scene).pk
+    return pending(scene).pk
 
 
 def user_form(scene: Scene) -> dict[str, Any]:
@@ -91,6 +95,9 @@ def confirmed(scene: Scene) -> dict[str, Any]:
 PAGES = {
     "": Page(),
     "login/": Page(302, fields=login_form),
+    "login/second/": Page(302),
+    "second-factor/": Page(fields=lambda scene: {"do": "begin"}),
+    "confirm/": Page(fields=lambda scene: {"password": PASSWORD}),
     "logout/": Page(405, fields=lambda scene: {"next": ""}, sent=200),
     "language/": Page(302, fields=lambda scene: {"language": "es", "next": "/admin/"}),
     "password_change/": Page(fields=password_form),
@@ -138,6 +145,13 @@ SEARCHES = {
     "accounts/auditevent/": ("q=x", "kind=user:created"),
     "notifications/outboxmail/": ("q=ana@example.com", "state=owed", "state=late", "kind=welcome"),
 }
+
+
+def enrolled(scene: Scene) -> User:
+    enrol(scene.ana)
+    return scene.ana
+
+
 BUTTONS: dict[str, Callable[[Scene], User]] = {
     "invite": lambda scene: scene.invited,
     "uninvite": lambda scene: scene.invited,
@@ -145,6 +159,7 @@ BUTTONS: dict[str, Callable[[Scene], User]] = {
     "reset": lambda scene: scene.ana,
     "unlock": lambda scene: scene.ana,
     "sign-out": lambda scene: scene.ana,
+    "reset-factors": enrolled,
     "activate": lambda scene: scene.suspended,
     "suspend": lambda scene: scene.ana,
 }
@@ -173,9 +188,9 @@ def test_each_page_has_a_case() -> None:
 
 def test_each_button_and_each_action_has_a_case() -> None:
     registered = admin.site._registry.items()
-    actions = {(model._meta.model_name, str(name)) for model, one in registered for name in one.actions or ()}
-    assert actions == ACTIONS.keys()
-    assert {deed.name for deed in deeds.DEEDS} == BUTTONS.keys()
+    offered = {(model._meta.model_name, str(name)) for model, one in registered for name in one.actions or ()}
+    assert offered == ACTIONS.keys()
+    assert {action.name for action in user_actions.ON_USER_PAGE} == BUTTONS.keys()
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -197,7 +212,7 @@ def test_a_list_is_searched_and_filtered(scene: Scene, browser: Client, path: st
 @pytest.mark.parametrize("name", BUTTONS)
 def test_a_button_on_the_page_of_a_user_is_pressed(scene: Scene, browser: Client, name: str) -> None:
     user = BUTTONS[name](scene)
-    login.open_session(scene.ana)
+    login.open_session(scene.ana, proofs.Proof(("pwd", "otp", "mfa")))
     press(browser, reverse("admin:accounts_user_do", args=[user.pk, name]), {"reason": "Spam"})
 
 
@@ -205,9 +220,9 @@ def test_one_session_of_a_user_is_ended(scene: Scene, browser: Client) -> None:
     press(browser, reverse("admin:accounts_user_end_session", args=[scene.ana.pk, scene.session.pk]), {})
 
 
-@pytest.mark.parametrize("name", MAIL_DEEDS)
+@pytest.mark.parametrize("name", EMAIL_ACTIONS)
 def test_a_button_on_the_page_of_an_email_is_pressed(scene: Scene, browser: Client, name: str) -> None:
-    press(browser, reverse("admin:notifications_outboxmail_do", args=[owed(scene).pk, name]), {})
+    press(browser, reverse("admin:notifications_outboxmail_do", args=[pending(scene).pk, name]), {})
 
 
 @pytest.mark.parametrize(("model", "name"), ACTIONS)
@@ -215,13 +230,13 @@ def test_an_action_is_chosen_and_confirmed(scene: Scene, browser: Client, model:
     chosen, fields = ACTIONS[model, name]
     app = "notifications" if model == "outboxmail" else "accounts"
     form = {"action": name, "_selected_action": [str(chosen(scene))], **fields(scene)}
-    if model != "session":  # which asks nothing before it acts
+    if model != "session":  # ending a session needs no confirmation
         assert browser.post(f"/admin/{app}/{model}/", form).status_code == 200
     press(browser, f"/admin/{app}/{model}/", form | {"confirmed": "yes"})
 
 
 def press(browser: Client, address: str, fields: dict[str, Any]) -> None:
-    """Sends the form; the page after it says that it was done."""
+    """Submits the form, and asserts that the next page reports success."""
     answer = browser.post(address, fields, follow=True)
     assert answer.status_code == 200, answer.content
     said = [(message.level_tag, message.message) for message in answer.context["messages"]]
@@ -229,7 +244,29 @@ def press(browser: Client, address: str, fields: dict[str, Any]) -> None:
 
 
 def _read(browser: Client, address: str) -> int:
-    """The status, once the whole answer has been read: an export reads the database while it is sent."""
+    """Reads the whole response and returns its status. An export reads the database while it is sent."""
     answer = browser.get(address)
     assert answer.getvalue() or answer.status_code != 200
     return answer.status_code
+
+
+def test_a_user_with_a_factor_logs_in_in_two_steps(scene: Scene) -> None:
+    phone, browser = enrol(scene.root), Client(REMOTE_ADDR=scene.ip)
+    assert browser.post("/admin/login/", login_form(scene)).headers["Location"].startswith("/admin/login/second/")
+    assert browser.post("/admin/login/second/", {"code": phone.code()}).headers["Location"] == "/admin/"
+    assert browser.post("/admin/confirm/", {"code": phone.code()}).status_code == 302
+    assert _read(browser, "/admin/") == 200
+
+
+def test_a_user_who_must_enrol_does_so_before_the_session(scene: Scene) -> None:
+    since = timezone.now() - timedelta(days=30)
+    role = Role.objects.create(
+        name=f"r-{uuid4().hex[:10]}", permissions=["users.view"], mfa="required", mfa_required_at=since
+    )
+    User.objects.filter(pk=scene.root.pk).update(role=role, mfa_required_since=since)
+    browser = Client(REMOTE_ADDR=scene.ip)
+    page = browser.post("/admin/login/", login_form(scene), follow=True).content.decode()
+    phone = Phone(page.partition('class="key">')[2].partition("<")[0].replace(" ", ""))
+    answer = browser.post("/admin/second-factor/", {"do": "confirm", "code": phone.code()})
+    assert "recovery-codes" in answer.content.decode()
+    assert _read(browser, "/admin/") == 200

@@ -1,4 +1,4 @@
-"""The product, served once for all of these tests, and browsers that look at it."""
+"""Fixtures: the product, started once for all tests, and browser windows."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from tests.conftest import missing
 
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
            "--disable-component-update", "--disable-sync")  # fmt: skip
-MOST_MILLISECONDS = 15_000
+TIMEOUT_MILLISECONDS = 15_000
 
 Visit = Callable[..., Panel]
 
@@ -22,7 +22,7 @@ Visit = Callable[..., Panel]
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     reports = terminalreporter.getreports("passed")
     if lines := [line for report in reports for name, line in report.user_properties if name == "seconds"]:
-        terminalreporter.section("how long the server took")
+        terminalreporter.section("response times")
         terminalreporter.write_line("\n".join(lines))
 
 
@@ -46,12 +46,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, product: Product) -> Iterator[Visit]:
-    """Opens a window: visit(locale="es-ES", java_script_enabled=False). Nobody may have complained in it at the end."""
+    """Opens a window: visit(locale="es-ES", java_script_enabled=False). Fails if its console shows an error."""
     panels: list[Panel] = []
 
     def open_window(**options: Any) -> Panel:
         context = browser.new_context(**{"locale": "en-US", "viewport": {"width": 1280, "height": 900}} | options)
-        context.set_default_timeout(MOST_MILLISECONDS)
+        context.set_default_timeout(TIMEOUT_MILLISECONDS)
         context.add_init_script(VIOLATIONS)
         panels.append(Panel(context.new_page(), product))
         return panels[-1]
@@ -59,12 +59,12 @@ def visit(browser: Browser, product: Product) -> Iterator[Visit]:
     yield open_window
     for panel in panels:
         panel.page.context.close()
-    assert [complaint for panel in panels for complaint in panel.complaints] == []
+    assert [error for panel in panels for error in panel.errors] == []
 
 
 @pytest.fixture
 def panel(visit: Visit) -> Panel:
-    """A window in which the admin is signed in."""
+    """Returns a window in which the administrator is signed in."""
     panel = visit()
     panel.log_in()
     return panel

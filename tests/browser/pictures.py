@@ -1,6 +1,6 @@
-"""Takes the pictures of docs/admin/ anew: `make pictures`. No test, which is why its name begins otherwise.
+"""Takes the screenshots in docs/admin/: `make pictures`. Its name has no test_, so a test run skips it.
 
-The pictures show what the tests walk through, with the same people.
+They show the pages that the tests visit, with the same users.
 """
 
 from io import BytesIO
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from tests.browser import people
+from tests.browser import named_users
 from tests.browser.conftest import Visit
 from tests.browser.panel import Panel
 from tests.browser.product import Product
@@ -27,8 +27,8 @@ SUBJECT = "Quirina Posteingang"
 
 @pytest.fixture(scope="module")
 def busy(product: Product) -> Product:
-    """Some people are signed in, and the mail server refuses somebody."""
-    for name in people.NAMED:
+    """Returns the product after some users have logged in; its mail server rejects an address."""
+    for name in named_users.NAMED:
         product.log_in(name)
     product.post.answers["RCPT"] = "550 5.1.1 mailbox unavailable"
     return product
@@ -45,16 +45,19 @@ def test_picture(visit: Visit, busy: Product, name: str) -> None:
     panel.choose("suspend")
     take(panel.page, f"confirmation-{name}")
     panel.go_to(SUBJECT)
-    _have_a_mail_fail(panel)
+    _make_an_email_fail(panel)
     take(panel.page, f"user-{name}", is_whole=True)
+    panel.open("/admin/second-factor/")
+    panel.page.click("button[value=begin]")
+    take(panel.page, f"second-factor-{name}", is_whole=True)
     panel.open("/admin/notifications/outboxmail/")
     take(panel.page, f"mails-{name}")
     panel.page.locator("#result_list tbody a").first.click()
-    panel.page.frame_locator("iframe.letter").get_by_role("heading").wait_for()
+    panel.page.frame_locator("iframe.email-preview").get_by_role("heading").wait_for()
     take(panel.page, f"mail-{name}", is_whole=True)
 
 
-def _have_a_mail_fail(panel: Panel) -> None:
+def _make_an_email_fail(panel: Panel) -> None:
     mails = panel.page.locator("section[aria-labelledby=mails]")
     if "550" not in mails.inner_text():
         panel.press("reset")

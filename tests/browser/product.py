@@ -1,7 +1,8 @@
-"""The product as an operator runs it, full of people, with a mail server beside it."""
+"""The product as an operator runs it, with 100,000 users and a mail server."""
 
 import http
 import json
+import re
 import subprocess
 import sys
 import urllib.error
@@ -11,48 +12,68 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.browser import people
-from tests.notifications.post import Post
-from tests.usermanager.processes import PROJECT, clean_environment, free_port, running
+from tests.browser import named_users
+from tests.notifications.mail_server import MailServer
+from tests.usermanager.processes import PROJECT, clean_environment, eventually, free_port, running
 
 ADMIN = "root@example.com"
-PASSWORD = people.PASSWORD
+PASSWORD = named_users.PASSWORD
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
-FILLING_SECONDS = 300
+FILL_TIMEOUT_SECONDS = 300
 
 
 class Product:
-    def __init__(self, url: str, post: Post) -> None:
+    def __init__(self, url: str, post: MailServer) -> None:
         self.url = url
         self.post = post
 
     def log_in(self, name: str) -> str:
-        """The access token of a session that the person opens on a device of their own."""
-        return str(self._ask("auth/login/", {"email": people.address(name), "password": PASSWORD})["access"])
+        """Opens a session of the user on another device, and returns its access token."""
+        return str(self._ask("auth/login/", {"email": named_users.address(name), "password": PASSWORD})["access"])
 
-    def is_alive(self, access: str) -> bool:
-        """Whether the session of the token still stands."""
+    def is_active(self, access: str) -> bool:
+        """Tells whether the session of the token is active."""
         try:
             self._ask("users/me/", access=access)
             return True
-        except urllib.error.HTTPError as refusal:
-            if refusal.code != http.HTTPStatus.UNAUTHORIZED:
+        except urllib.error.HTTPError as error:
+            if error.code != http.HTTPStatus.UNAUTHORIZED:
                 raise
             return False
 
-    def _ask(self, path: str, body: dict[str, str] | None = None, access: str = "") -> dict[str, Any]:
+    def reset_second_factors(self, name: str) -> str:
+        """Resets the user's second factors as the administrator, and returns the emailed link."""
+        access = str(self._ask("auth/login/", {"email": ADMIN, "password": PASSWORD})["access"])
+        (user,) = self._ask(f"users/?search={named_users.address(name)}", access=access)["results"]
+        self._ask(f"users/{user['id']}/factors/", access=access, method="DELETE")
+        found: list[str] = []
+
+        def has_link() -> bool:
+            for mail in self.post.mails:
+                text = mail.get_body(("plain",))
+                if mail["To"] == named_users.address(name) and text:
+                    found.extend(re.findall(r"\S+/set-up-second-factor\S+", text.get_content()))
+            return bool(found)
+
+        eventually(has_link)
+        return found[0]
+
+    def _ask(
+        self, path: str, body: dict[str, str] | None = None, access: str = "", method: str | None = None
+    ) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "User-Agent": BROWSER}
         headers |= {"Authorization": f"Bearer {access}"} if access else {}
         data = json.dumps(body).encode() if body else None
-        request = urllib.request.Request(f"{self.url}/api/v1/{path}", data, headers)  # noqa: S310  ours
+        url = f"{self.url}/api/v1/{path}"
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310  ours
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
+            found: dict[str, Any] = json.loads(answer.read() or b"{}")
             return found
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[Product]:
-    post, port = Post(), free_port()
+    post, port = MailServer(), free_port()
     variables = {
         "DATA_DIR": str(folder / "var"),
         "PORT": str(port),
@@ -61,8 +82,8 @@ def served(folder: Path) -> Iterator[Product]:
         "ADMIN_PASSWORD": PASSWORD,
         "LOG_LEVEL": "warning",
     }
-    _fill(folder / "people.csv", variables)
-    command = [sys.executable, str(PROJECT / "manage.py"), "serve"]
+    _fill(folder / "named_users.csv", variables)
+    command = ["manage.py", "serve"]
     post.open()
     try:
         with running(command, clean_environment(**variables), ready="Data ") as process:
@@ -73,12 +94,12 @@ def served(folder: Path) -> Iterator[Product]:
 
 
 def _fill(path: Path, variables: dict[str, str]) -> None:
-    people.write(path)
-    for command in (["prepare"], ["seed", str(people.NUMBER)], ["import_users", str(path)]):
+    named_users.write(path)
+    for command in (["prepare"], ["seed", str(named_users.NUMBER)], ["import_users", str(path)]):
         subprocess.run(
             [sys.executable, str(PROJECT / "manage.py"), *command],
             env=clean_environment(**variables),
             check=True,
             stdout=subprocess.DEVNULL,
-            timeout=FILLING_SECONDS,
+            timeout=FILL_TIMEOUT_SECONDS,
         )

@@ -10,14 +10,14 @@ import pytest
 from tests.attacks.client import Call
 from tests.attacks.service import SERVE, Service, started
 from tests.conftest import missing
-from tests.whole.post_office import post_office
+from tests.whole.mail_server import running_mail_server
 
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with post_office() as office, started(SERVE, tmp_path_factory.mktemp("served") / "var", office) as service:
+    with running_mail_server() as office, started(SERVE, tmp_path_factory.mktemp("served") / "var", office) as service:
         yield service
 
 

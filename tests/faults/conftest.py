@@ -1,4 +1,4 @@
-"""The stages on which faults are played, each started once, and the table of what became of the mails."""
+"""The installations for these tests, each started once, and the table of delivered emails."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import missing
 from tests.faults import rabbitmq
-from tests.faults.post import WatchedPost
+from tests.faults.mail_server import WatchedMailServer
 from tests.faults.rabbitmq import Node
 from tests.faults.stage import QUEUE, RELAY, Answered, Stage, Tally
 from tests.usermanager.processes import eventually
@@ -27,29 +27,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    lines = [line for report in reports for name, line in report.user_properties if name == "mails"]
+    lines = [line for report in reports for name, line in report.user_properties if name == "emails"]
     if lines and reports:
-        terminalreporter.section("mails owed and delivered")
+        terminalreporter.section("emails enqueued and delivered")
         terminalreporter.write_line("\n".join(lines))
 
 
-@pytest.fixture(scope="session")
-def post() -> Iterator[WatchedPost]:
-    post = WatchedPost()
-    post.open()
-    yield post
-    post.close()
+@pytest.fixture(scope="package")
+def mail_server() -> Iterator[WatchedMailServer]:
+    mail_server = WatchedMailServer()
+    mail_server.open()
+    yield mail_server
+    mail_server.close()
 
 
 @pytest.fixture
-def slow_post(post: WatchedPost) -> Iterator[WatchedPost]:
-    """Each mail takes it half a second, so that whatever is killed is in the middle of some."""
-    post.delay_seconds = 0.17
-    yield post
-    post.delay_seconds = 0.0
+def slow_mail_server(mail_server: WatchedMailServer) -> Iterator[WatchedMailServer]:
+    """Takes half a second for each email, so that a killed process is in the middle of some."""
+    mail_server.delay_seconds = 0.17
+    yield mail_server
+    mail_server.delay_seconds = 0.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     programs = rabbitmq.programs()
     if programs is None:
@@ -59,10 +59,12 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield node
 
 
-@pytest.fixture(scope="session")
-def with_broker(tmp_path_factory: pytest.TempPathFactory, post: WatchedPost, node: Node) -> Iterator[Stage]:
+@pytest.fixture(scope="package")
+def with_broker(
+    tmp_path_factory: pytest.TempPathFactory, mail_server: WatchedMailServer, node: Node
+) -> Iterator[Stage]:
     """A web server, two workers, and the relays of two hosts."""
-    stage = Stage(tmp_path_factory.mktemp("with_broker"), post, node.url())
+    stage = Stage(tmp_path_factory.mktemp("with_broker"), mail_server, node.url())
     try:
         _start_relays(stage)
         for _ in range(WORKERS):
@@ -74,10 +76,10 @@ def with_broker(tmp_path_factory: pytest.TempPathFactory, post: WatchedPost, nod
         stage.close()
 
 
-@pytest.fixture(scope="session")
-def without_broker(tmp_path_factory: pytest.TempPathFactory, post: WatchedPost) -> Iterator[Stage]:
+@pytest.fixture(scope="package")
+def without_broker(tmp_path_factory: pytest.TempPathFactory, mail_server: WatchedMailServer) -> Iterator[Stage]:
     """A web server, and the relays of two hosts."""
-    stage = Stage(tmp_path_factory.mktemp("without_broker"), post)
+    stage = Stage(tmp_path_factory.mktemp("without_broker"), mail_server)
     try:
         _start_relays(stage)
         stage.start_web()
@@ -88,22 +90,22 @@ def without_broker(tmp_path_factory: pytest.TempPathFactory, post: WatchedPost) 
 
 @pytest.fixture(params=["with_broker", "without_broker"])
 def stage(request: pytest.FixtureRequest) -> Stage:
-    """Each of the two in turn."""
+    """Runs the test with each of the two installations."""
     found: Stage = request.getfixturevalue(request.param)
     return found
 
 
 class Scenario:
-    """One test, and what becomes of the mails of those who sign up in it, under a domain of its own."""
+    """A test with its own email domain, whose results go into the table at the end."""
 
     def __init__(self, name: str, record: Callable[[str, object], None]) -> None:
         self.domain = f"{re.sub('[^a-z0-9]+', '-', name).strip('-')[:60]}.example.com"
         self._name, self._record = name, record
 
     def settle(self, stage: Stage, answered: list[Answered]) -> Tally:
-        """Waits for the mails, and puts what became of them into the table at the end."""
+        """Waits until no email is pending; adds the tally to the table at the end."""
         tally = stage.settle(self.domain, answered)
-        self._record("mails", f"{tally}  {self._name}")
+        self._record("emails", f"{tally}  {self._name}")
         return tally
 
 

@@ -1,4 +1,4 @@
-"""A RabbitMQ of the tests' own, which may be stopped, frozen, killed and starved as the shared one may not."""
+"""A RabbitMQ for these tests, which they may stop, freeze, kill and starve of memory."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ ENOUGH_MEMORY, NO_MEMORY = "0.4", "0.00001"
 
 
 def programs() -> Path | None:
-    """Debian's folder of rabbitmq-server and rabbitmqctl, if they are installed; those in PATH insist on being root."""
+    """Finds Debian's folder of rabbitmq-server and rabbitmqctl, if installed; the ones in PATH require root."""
     return next(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin"), None)
 
 
@@ -53,7 +53,7 @@ class Node:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/{host}"
 
     def add_host(self, name: str) -> str:
-        """The URL of a virtual host, whose queues are its own."""
+        """Adds a virtual host, with its own queues; returns its URL."""
         self._ctl("add_vhost", name)
         self._ctl("set_permissions", "--vhost", name, "guest", ".*", ".*", ".*")
         return self.url(name)
@@ -69,10 +69,10 @@ class Node:
             )  # fmt: skip
 
     def await_ready(self) -> None:
-        eventually(self._answers, seconds=60)
+        eventually(self._answers, seconds=180)
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kills the node, like a power cut."""
         self._signal(signal.SIGKILL)
         if self._process:
             self._process.wait(20)
@@ -81,7 +81,7 @@ class Node:
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Also one that is not frozen, or gone."""
+        """Continues the node. Does nothing if it is not frozen, or is gone."""
         with suppress(ProcessLookupError):
             self._signal(signal.SIGCONT)
 
@@ -98,7 +98,7 @@ class Node:
         self._ctl("delete_queue", queue)
 
     def readers(self, queue: str) -> int:
-        """How many workers take mails out of the queue of the first host; none where nobody can tell."""
+        """Returns the number of consumers of the queue; 0 if the broker does not answer."""
         try:
             with Connection(self.url(), connect_timeout=2) as connection:
                 channel: Any = connection.channel()
@@ -107,7 +107,7 @@ class Node:
             return 0
 
     def close(self) -> None:
-        """Whatever state it is in."""
+        """Ends the node in any state."""
         if self._process:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

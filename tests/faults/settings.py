@@ -1,7 +1,7 @@
-"""The product's settings, in a hurry: leases and pauses are shorter in proportion, so that a fault heals in seconds."""
+"""Settings with short leases and pauses, in proportion, so that the product recovers from an error in seconds."""
 
 from usermanager.settings import *
 from usermanager.settings import INSTALLED_APPS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults.hurry.Hurry"]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults.short_timeouts.ShortTimeouts"]
 EMAIL_TIMEOUT = 1

@@ -1,12 +1,10 @@
-"""The product as separate processes that can be killed one by one, and people who sign up meanwhile."""
+"""An installation of separate processes that a test can kill one by one, and users who sign up meanwhile."""
 
 import http.client
 import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,7 +16,15 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tests.usermanager.processes import PROJECT, clean_environment, descendants, eventually, free_port, is_alive
+from tests.usermanager.processes import (
+    clean_environment,
+    create_tables,
+    descendants,
+    eventually,
+    free_port,
+    is_alive,
+    start,
+)
 
 PASSWORD = "correct horse battery staple"
 CLIENTS = 4
@@ -35,7 +41,7 @@ _numbers = count(1)
 
 
 class Answered(NamedTuple):
-    """How a request went; the status is 0 when nobody answered."""
+    """The status and duration of a request; status 0 means no response."""
 
     status: int
     seconds: float
@@ -43,9 +49,9 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of the mails of one scenario. `doubled` are the ids of those that came more than once."""
+    """The outcome of a scenario's emails. `doubled` has the ids of emails that arrived more than once."""
 
-    owed: int
+    enqueued: int
     delivered: int
     failed: int
     doubled: frozenset[str]
@@ -58,12 +64,12 @@ class Tally:
     def __str__(self) -> str:
         seconds = sorted(one.seconds for one in self.answered)
         p99 = seconds[min(len(seconds) - 1, len(seconds) * 99 // 100)] * 1000
-        mails = f"owed {self.owed:>3}  delivered {self.delivered:>3}  duplicates {len(self.doubled)}"
-        return f"{mails}  failed {self.failed:>2}  sign-ups {len(seconds)}, p99 {p99:.0f} ms"
+        emails = f"enqueued {self.enqueued:>3}  delivered {self.delivered:>3}  duplicates {len(self.doubled)}"
+        return f"{emails}  failed {self.failed:>2}  sign-ups {len(seconds)}, p99 {p99:.0f} ms"
 
 
 class Mailbox(Protocol):
-    """A mail server, and how often each mail came to it."""
+    """An SMTP server that counts how often each email arrived."""
 
     @property
     def url(self) -> str: ...
@@ -76,13 +82,10 @@ class Process:
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
         self.log = log
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=PROJECT, env=environment, stdout=output, stderr=output,
-                start_new_session=True,
-            )  # fmt: skip
+            self._process = start([*arguments], env=environment, stdout=output, stderr=output, is_session=True)
 
     def kill(self) -> None:
-        """With all of its children at once, as if the power had gone."""
+        """Kills the process with all of its children at once, like a power cut."""
         family = {self._process.pid} | descendants(self._process.pid)
         for number in (signal.SIGSTOP, signal.SIGKILL):  # a parent that stands still starts no other child
             for pid in family:
@@ -91,7 +94,7 @@ class Process:
         self._process.wait(20)
 
     def end(self) -> None:
-        """In good order; what does not end in time is killed."""
+        """Terminates the process, and kills it and its children if they don't end in time."""
         family = {self._process.pid} | descendants(self._process.pid)
         self._process.terminate()
         try:
@@ -102,7 +105,7 @@ class Process:
             self._process.wait(20)
 
     def wait(self, seconds: float = 60) -> int:
-        """For its own end; returns the status."""
+        """Waits until the process ends; returns its exit status."""
         return self._process.wait(seconds)
 
     @property
@@ -114,19 +117,19 @@ class Process:
 
 
 class Stage:
-    """One database, one mail server, and whatever processes a scenario asks for."""
+    """An installation: a database, an SMTP server, and the processes that a scenario starts."""
 
     def __init__(
-        self, folder: Path, post: Mailbox, broker_url: str = "", *, settings: str = "tests.faults.settings"
+        self, folder: Path, mail_server: Mailbox, broker_url: str = "", *, settings: str = "tests.faults.settings"
     ) -> None:
         self.port = free_port()
-        self.post = post
+        self.mail_server = mail_server
         self._folder = folder
         self._environment = clean_environment(
             DJANGO_SETTINGS_MODULE=settings,
             DATA_DIR=str(folder / "var"),
             PORT=str(self.port),
-            EMAIL_URL=post.url,
+            EMAIL_URL=mail_server.url,
             CELERY_BROKER_URL=broker_url,
             RATE_LIMITS="off",
             BCRYPT_ROUNDS="4",
@@ -134,6 +137,7 @@ class Stage:
             LOG_LEVEL="info",
         )
         self._processes: list[Process] = []
+        create_tables(folder / "var")
         prepare = self.start(("manage.py", "prepare"))
         assert prepare.wait() == 0, prepare.log.read_text()
 
@@ -149,12 +153,12 @@ class Stage:
 
     def start_web(self, arguments: tuple[str, ...] = WEB) -> Process:
         process = self.start(arguments)
-        eventually(lambda: self.answers() or not process.is_running(), seconds=60)
+        eventually(lambda: self.answers() or not process.is_running(), seconds=180)
         assert process.is_running(), process.log.read_text()[-3000:]
         return process
 
     def start_relay_of_another_host(self) -> Process:
-        """It shares the database alone: nobody can ring it."""
+        """Starts a relay that shares the database alone, so no other process can wake it."""
         other = self._folder / "other-host"
         other.mkdir()
         (other / "secret_key").write_bytes((self._folder / "var" / "secret_key").read_bytes())
@@ -167,13 +171,13 @@ class Stage:
         return self.ask("GET", "/health/ready/").status == 200
 
     def sign_up(self, domain: str) -> Answered:
-        """Somebody new, who is owed a welcome for it."""
+        """Registers a new user, who gets a welcome email."""
         email = f"user{next(_numbers)}@{domain}"
         return self.ask("POST", "/api/v1/auth/register/", {"email": email, "password": PASSWORD})
 
     @contextmanager
     def signing_up(self, domain: str, number: int, *, a_second: float) -> Iterator[list[Answered]]:
-        """So many people, while the block does its worst; their answers are all there when it has ended."""
+        """Registers users while the block runs; all responses are there when it has ended."""
         answered: list[Answered] = []
         begin = time.monotonic()
 
@@ -188,37 +192,37 @@ class Stage:
                 future.result()
 
     def settle(self, domain: str, answered: list[Answered], *, seconds: float = 60) -> Tally:
-        """Waits until nothing is owed any more, and counts what the mail server has."""
+        """Waits until no email is pending, and counts the emails that arrived."""
         eventually(lambda: not self.unsettled(domain), seconds=seconds)
         states = self._states(domain)
-        taken = Counter({mail_id: times for mail_id, times in self.post.ids().items() if mail_id in states})
+        taken = Counter({mail_id: times for mail_id, times in self.mail_server.ids().items() if mail_id in states})
         assert taken.keys() >= {mail_id for mail_id, state in states.items() if state == "sent"}
         doubled = frozenset(mail_id for mail_id, times in taken.items() if times > 1)
         failed = sum(state == "failed" for state in states.values())
         return Tally(len(states), len(taken), failed, doubled, tuple(answered))
 
     def unsettled(self, domain: str) -> list[tuple[str, ...]]:
-        """The mails that are owed or being sent."""
+        """Returns the emails that are pending or being sent."""
         return self._rows("id", domain, "AND state IN ('owed', 'sending')")
 
     def tried_again(self, domain: str) -> int:
-        """How many mails somebody took up once more."""
+        """Counts the emails with more than one attempt."""
         return len(self._rows("id", domain, "AND attempts > 1"))
 
     def reported(self, *words: str) -> int:
-        """How often its processes have logged any of these words."""
+        """Counts how often the processes have logged one of these texts."""
         logs = [process.log.read_text() for process in self._processes]
         return sum(log.count(word) for log in logs for word in words)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Somebody else writes to the database, and does not come to an end."""
+        """Holds a write transaction open, as another process might."""
         with closing(sqlite3.connect(self.database, isolation_level=None, timeout=20)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield  # closing it ends the transaction
 
     def close(self) -> None:
-        """Ends all at once, each in good order."""
+        """Ends all processes at the same time, each in good order."""
         running = [process for process in self._processes if process.is_running()]
         threads = [threading.Thread(target=process.end) for process in running]
         for thread in threads:
@@ -227,7 +231,7 @@ class Stage:
             thread.join()
 
     def _states(self, domain: str) -> dict[str, str]:
-        """The state of each mail by its id, as the header of the mail writes it."""
+        """Returns the state of each email by its id, in the notation of the email's header."""
         return {_with_dashes(mail_id): state for mail_id, state in self._rows("id, state", domain)}
 
     def _rows(self, columns: str, domain: str, condition: str = "") -> list[tuple[str, ...]]:

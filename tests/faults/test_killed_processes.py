@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Scenario
-from tests.faults.post import WatchedPost
+from tests.faults.mail_server import WatchedMailServer
 from tests.faults.rabbitmq import Node
 from tests.faults.stage import RELAY, SERVE, Answered, Stage
 from tests.usermanager.processes import eventually
 
-MAILS = 100
+EMAILS = 100
 KILLS = 5
 
 
 def test_a_worker_that_is_killed_five_times_with_its_children(
-    tmp_path: Path, node: Node, slow_post: WatchedPost, scenario: Scenario
+    tmp_path: Path, node: Node, slow_mail_server: WatchedMailServer, scenario: Scenario
 ) -> None:
-    stage = Stage(tmp_path, slow_post, node.add_host(scenario.domain))
+    stage = Stage(tmp_path, slow_mail_server, node.add_host(scenario.domain))
     try:
         stage.start(RELAY)
         stage.start_web()
@@ -25,7 +25,7 @@ def test_a_worker_that_is_killed_five_times_with_its_children(
         for _ in range(KILLS):
             worker = stage.start_worker()
             eventually(lambda: " ready." in worker.log.read_text(), seconds=30)  # noqa: B023 - it is called here
-            with stage.signing_up(scenario.domain, MAILS // KILLS, a_second=100) as some:
+            with stage.signing_up(scenario.domain, EMAILS // KILLS, a_second=100) as some:
                 eventually(lambda: "was sent" in worker.log.read_text())  # noqa: B023
                 worker.kill()
             answered += some
@@ -33,16 +33,16 @@ def test_a_worker_that_is_killed_five_times_with_its_children(
     finally:
         stage.close()
     assert tally.statuses == {201}
-    assert (tally.owed, tally.delivered, tally.failed) == (MAILS, MAILS, 0)
+    assert (tally.enqueued, tally.delivered, tally.failed) == (EMAILS, EMAILS, 0)
     assert stage.tried_again(scenario.domain), "no worker was killed in the middle of a delivery"
-    assert tally.doubled <= slow_post.last_words()
+    assert tally.doubled <= slow_mail_server.last_words()
 
 
 @pytest.mark.parametrize("has_broker", [True, False], ids=["with_broker", "without_broker"])
 def test_a_service_that_is_killed_right_after_an_answer(
-    tmp_path: Path, has_broker: bool, node: Node, slow_post: WatchedPost, scenario: Scenario
+    tmp_path: Path, has_broker: bool, node: Node, slow_mail_server: WatchedMailServer, scenario: Scenario
 ) -> None:
-    stage = Stage(tmp_path, slow_post, node.add_host(scenario.domain) if has_broker else "")
+    stage = Stage(tmp_path, slow_mail_server, node.add_host(scenario.domain) if has_broker else "")
     try:
         service = stage.start_web(SERVE)
         answered = [stage.sign_up(scenario.domain) for _ in range(5)]
@@ -53,5 +53,5 @@ def test_a_service_that_is_killed_right_after_an_answer(
     finally:
         stage.close()
     assert tally.statuses == {201}
-    assert (tally.owed, tally.delivered, tally.failed) == (5, 5, 0)
-    assert tally.doubled <= slow_post.last_words()
+    assert (tally.enqueued, tally.delivered, tally.failed) == (5, 5, 0)
+    assert tally.doubled <= slow_mail_server.last_words()

@@ -1,38 +1,38 @@
-"""The mail server is away, refuses, hangs, or breaks off: what is owed goes out as soon as it can."""
+"""The mail server is away, rejects, hangs or disconnects: pending emails go out as soon as possible."""
 
 import time
 
 import pytest
 
 from tests.faults.conftest import Scenario
-from tests.faults.post import WatchedPost
+from tests.faults.mail_server import WatchedMailServer
 from tests.faults.stage import Answered, Stage
-from tests.notifications.post import CLOSE, HANG
+from tests.notifications.mail_server import CLOSE, HANG
 
-MAILS = 40
+EMAILS = 40
 FAULT_SECONDS = 2.0
 
 
 def sign_up_during(
-    stage: Stage, scenario: Scenario, post: WatchedPost, stage_of_mail: str, answer: str
+    stage: Stage, scenario: Scenario, mail_server: WatchedMailServer, stage_of_mail: str, answer: str
 ) -> list[Answered]:
-    """The mail server answers so for a while, and well after that."""
-    with stage.signing_up(scenario.domain, MAILS, a_second=25) as answered:
-        post.answers[stage_of_mail] = answer
+    """Makes the mail server reply like this for a while, while users sign up."""
+    with stage.signing_up(scenario.domain, EMAILS, a_second=25) as answered:
+        mail_server.answers[stage_of_mail] = answer
         time.sleep(FAULT_SECONDS)
-        post.answers.clear()
+        mail_server.answers.clear()
     return answered
 
 
-def test_a_mail_server_that_is_away(with_broker: Stage, post: WatchedPost, scenario: Scenario) -> None:
-    with with_broker.signing_up(scenario.domain, MAILS, a_second=25) as answered:
-        post.close()
+def test_a_mail_server_that_is_away(with_broker: Stage, mail_server: WatchedMailServer, scenario: Scenario) -> None:
+    with with_broker.signing_up(scenario.domain, EMAILS, a_second=25) as answered:
+        mail_server.close()
         time.sleep(FAULT_SECONDS)
-        post.open()
+        mail_server.open()
     tally = scenario.settle(with_broker, answered)
     assert tally.statuses == {201}
-    assert (tally.owed, tally.delivered) == (MAILS, MAILS)
-    assert tally.doubled <= post.last_words()
+    assert (tally.enqueued, tally.delivered) == (EMAILS, EMAILS)
+    assert tally.doubled <= mail_server.last_words()
 
 
 @pytest.mark.parametrize(
@@ -40,41 +40,49 @@ def test_a_mail_server_that_is_away(with_broker: Stage, post: WatchedPost, scena
     [("RCPT", "451 4.7.1 greylisted"), ("RCPT", HANG)],
     ids=["greylists", "hangs"],
 )
-def test_a_mail_server_that(stage: Stage, post: WatchedPost, scenario: Scenario, at: str, answer: str) -> None:
-    tally = scenario.settle(stage, sign_up_during(stage, scenario, post, at, answer))
+def test_a_mail_server_that(
+    stage: Stage, mail_server: WatchedMailServer, scenario: Scenario, at: str, answer: str
+) -> None:
+    tally = scenario.settle(stage, sign_up_during(stage, scenario, mail_server, at, answer))
     assert tally.statuses == {201}
-    assert (tally.owed, tally.delivered, tally.doubled) == (MAILS, MAILS, frozenset())
+    assert (tally.enqueued, tally.delivered, tally.doubled) == (EMAILS, EMAILS, frozenset())
 
 
 @pytest.mark.parametrize("answer", [HANG, CLOSE], ids=["is_silent", "hangs_up"])
 def test_a_mail_server_that_after_the_text(
-    with_broker: Stage, post: WatchedPost, scenario: Scenario, answer: str
+    with_broker: Stage, mail_server: WatchedMailServer, scenario: Scenario, answer: str
 ) -> None:
-    """It took the mail, and nobody can know: the one fault after which a mail may come twice."""
-    tally = scenario.settle(with_broker, sign_up_during(with_broker, scenario, post, "DATA", answer))
+    """The server accepted the email and its sender can't know: the only error after which an email may arrive twice."""
+    tally = scenario.settle(with_broker, sign_up_during(with_broker, scenario, mail_server, "DATA", answer))
     assert tally.statuses == {201}
-    assert (tally.owed, tally.delivered) == (MAILS, MAILS)
-    assert tally.doubled <= post.last_words()
+    assert (tally.enqueued, tally.delivered) == (EMAILS, EMAILS)
+    assert tally.doubled <= mail_server.last_words()
 
 
-def test_a_mail_server_that_refuses_for_good(with_broker: Stage, post: WatchedPost, scenario: Scenario) -> None:
-    """Each is tried once, and an admin sees it."""
-    post.answers["RCPT"] = "550 5.1.1 no such user"
+def test_a_mail_server_that_rejects_permanently(
+    with_broker: Stage, mail_server: WatchedMailServer, scenario: Scenario
+) -> None:
+    """Each email is attempted once, and an administrator sees the error."""
+    mail_server.answers["RCPT"] = "550 5.1.1 no such user"
     try:
-        with with_broker.signing_up(scenario.domain, MAILS, a_second=25) as answered:
+        with with_broker.signing_up(scenario.domain, EMAILS, a_second=25) as answered:
             pass
         tally = scenario.settle(with_broker, answered)
     finally:
-        post.answers.clear()
+        mail_server.answers.clear()
     assert tally.statuses == {201}
-    assert (tally.owed, tally.delivered, tally.failed) == (MAILS, 0, MAILS)
+    assert (tally.enqueued, tally.delivered, tally.failed) == (EMAILS, 0, EMAILS)
 
 
-def test_a_mail_server_that_refuses_us(stage: Stage, post: WatchedPost, scenario: Scenario) -> None:
-    """Until an operator mends the settings: no email fails, none uses up attempts, and the error is logged once."""
+def test_a_mail_server_that_rejects_the_installation(
+    stage: Stage, mail_server: WatchedMailServer, scenario: Scenario
+) -> None:
+    """Until an operator corrects the settings, no email fails or uses up attempts, and the error is logged once."""
     before = stage.reported("refuses this installation")
-    tally = scenario.settle(stage, sign_up_during(stage, scenario, post, "MAIL", "553 5.1.8 sender domain not found"))
+    tally = scenario.settle(
+        stage, sign_up_during(stage, scenario, mail_server, "MAIL", "553 5.1.8 sender domain not found")
+    )
     assert tally.statuses == {201}
-    assert (tally.owed, tally.delivered, tally.failed, tally.doubled) == (MAILS, MAILS, 0, frozenset())
+    assert (tally.enqueued, tally.delivered, tally.failed, tally.doubled) == (EMAILS, EMAILS, 0, frozenset())
     assert stage.tried_again(scenario.domain) == 0
     assert stage.reported("refuses this installation") - before == 1

@@ -1,4 +1,4 @@
-"""What these tests share: mails that are owed, a post that takes them, and a broker."""
+"""Fixtures: pending emails, an SMTP server that takes them, and a broker."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -14,11 +14,12 @@ from kombu import Connection, Message, Queue
 from pytest_django import Settings
 
 from accounts.models import Role, User
-from notifications import mail_server, outbox, publisher
-from notifications.doorbell import Doorbell
+from notifications import outbox
 from notifications.models import OutboxMail
+from notifications.sending import publisher, smtp
+from notifications.sending.wake_up import WakeUpSocket
 from tests.conftest import missing
-from tests.notifications.post import Post
+from tests.notifications.mail_server import MailServer
 from tests.notifications.proxy import Proxy
 from tests.notifications.queues import NAMES, queues
 
@@ -27,7 +28,7 @@ BROKER = "amqp://guest:guest@127.0.0.1:5672//"
 
 
 class Broker:
-    """RabbitMQ with queues of this test alone, as this process and those that it starts see it."""
+    """RabbitMQ with queues of this test alone, for this process and its child processes."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -43,12 +44,12 @@ class Broker:
         }
 
     def take(self, name: str) -> Message | None:
-        """The next message, taken out."""
+        """Takes the next message out."""
         return Queue(f"{self.prefix}.{name}", channel=self._channel).get(no_ack=True)
 
     @contextmanager
     def reader(self, name: str) -> Iterator[None]:
-        """Somebody who reads the queue, and takes nothing out."""
+        """Consumes the queue without taking a message out."""
         channel: Any = self._connection.channel()
         channel.basic_qos(0, 1, False)
         tag = channel.basic_consume(f"{self.prefix}.{name}", callback=lambda message: None)
@@ -67,25 +68,25 @@ class Broker:
 
 
 @pytest.fixture
-def owe(db: None) -> Callable[..., OutboxMail]:
-    """Owes ana's address a mail that needs no user: owe("already_registered")."""
+def enqueue(db: None) -> Callable[..., OutboxMail]:
+    """Enqueues an email to ana's address, without a user: enqueue("already_registered")."""
 
     def put(kind: str = "already_registered", **fields: Any) -> OutboxMail:
-        return outbox.put(kind, **{"email": "ana@example.com", "language": "en"} | fields)
+        return outbox.enqueue(kind, **{"email": "ana@example.com", "language": "en"} | fields)
 
     return put
 
 
 @pytest.fixture
-def post(settings: Settings) -> Iterator[Post]:
-    """A mail server to which mails go."""
-    post = Post()
+def mail_server(settings: Settings) -> Iterator[MailServer]:
+    """An SMTP server to which EMAIL_URL points."""
+    mail_server = MailServer()
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", post.port
-    post.open()
-    yield post
-    mail_server.hang_up()
-    post.close()
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", mail_server.port
+    mail_server.open()
+    yield mail_server
+    smtp.disconnect()
+    mail_server.close()
 
 
 @pytest.fixture(autouse=True)
@@ -120,36 +121,36 @@ def data_dir(settings: Settings, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bell(data_dir: Path) -> Iterator[Doorbell]:
-    """The relay's end of the doorbell."""
-    bell = Doorbell()
-    yield bell
-    bell.close()
+def wake_up_socket(data_dir: Path) -> Iterator[WakeUpSocket]:
+    """The relay's wake-up socket."""
+    wake_up_socket = WakeUpSocket()
+    yield wake_up_socket
+    wake_up_socket.close()
 
 
 @pytest.fixture
 def fresh_publisher() -> Iterator[None]:
-    """A publisher without a connection or a failure to remember."""
+    """Resets the publisher: no connection, and no failure before."""
     forget_failures()
     yield
     forget_failures()
 
 
 def forget_failures() -> None:
-    """Waits for whatever the thread is doing."""
-    publisher._thread.submit(publisher._drop).result()
+    """Resets the publisher after its thread has finished."""
+    publisher._executor.submit(publisher._disconnect).result()
     publisher._broken_until = 0.0
 
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where time is not what is tested, a busy machine may take it."""
+    """Gives the publisher more time: these tests don't measure it, and the machine may be busy."""
     monkeypatch.setattr(publisher, "WAIT_SECONDS", 5.0)
 
 
 @pytest.fixture
 def proxy(settings: Settings) -> Iterator[Proxy]:
-    """The way to the broker."""
+    """A TCP proxy in front of the broker."""
     proxy = Proxy()
     settings.CELERY_BROKER_URL = proxy.url
     yield proxy
@@ -159,7 +160,7 @@ def proxy(settings: Settings) -> Iterator[Proxy]:
 
 @pytest.fixture
 def sees(person: Callable[..., User], role: Callable[..., Role]) -> Sees:
-    """Somebody signed in to the panel who holds these permissions."""
+    """Signs a user with these permissions in to the panel."""
 
     def sign_in(*permissions: str) -> Client:
         role("some", *permissions)

@@ -8,14 +8,16 @@ from contextlib import suppress
 
 
 class Proxy:
-    """Passes bytes on between its port and the broker until it is told not to."""
+    """Forwards bytes between its port and the broker until a test cuts it."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 5672) -> None:
         self.is_frozen = False
         self.delay_seconds = 0.0
         self.connections = 0
+        self.answers = 0  # how often bytes came back
         self._target = (host, port)
         self._ends: list[socket.socket] = []
+        self._far: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._is_closing = False
         self._thread = threading.Thread(target=self._run)
@@ -46,6 +48,7 @@ class Proxy:
                     self._connect(peers)
                 elif ready in peers:
                     time.sleep(self.delay_seconds)
+                    self.answers += ready in self._far
                     _pass_on(ready, peers)
 
     def _connect(self, peers: dict[socket.socket, socket.socket]) -> None:
@@ -53,6 +56,7 @@ class Proxy:
         self.connections += 1
         peers |= {near: far, far: near}
         self._ends += [near, far]
+        self._far.append(far)
 
 
 def _pass_on(ready: socket.socket, peers: dict[socket.socket, socket.socket]) -> None:

@@ -10,17 +10,18 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import AuditEvent, OneTimeToken, User
-from notifications import delivery, interventions, outbox
+from notifications import actions, outbox
 from notifications.models import OutboxMail, State
+from notifications.sending import delivery
 from tests.notifications.conftest import Sees
 
-Owe = Callable[..., OutboxMail]
+Enqueue = Callable[..., OutboxMail]
 LIST = reverse("admin:notifications_outboxmail_changelist")
 EVENTS = {"retry": "mail:retried", "cancel": "mail:cancelled"}
 
 
 def choose(client: Client, action: str, *mails: OutboxMail, **form: str) -> str:
-    """What the page says after the action was chosen and, with `confirmed`, agreed to."""
+    """Chooses an action and, with `confirmed`, confirms it; returns the page."""
     chosen = {"action": action, "_selected_action": [str(mail.pk) for mail in mails]}
     return client.post(LIST, chosen | form, follow=True).content.decode()
 
@@ -29,32 +30,32 @@ def agree(client: Client, action: str, *mails: OutboxMail) -> str:
     return choose(client, action, *mails, confirmed="yes")
 
 
-def page_of(mail: OutboxMail, deed: str = "change", *args: str) -> str:
-    return reverse(f"admin:notifications_outboxmail_{deed}", args=[mail.pk, *args])
+def page_of(mail: OutboxMail, action: str = "change", *args: str) -> str:
+    return reverse(f"admin:notifications_outboxmail_{action}", args=[mail.pk, *args])
 
 
-def press(client: Client, mail: OutboxMail, deed: str) -> Any:
-    return client.post(page_of(mail, "do", deed), follow=True)
+def press(client: Client, mail: OutboxMail, action: str) -> Any:
+    return client.post(page_of(mail, "do", action), follow=True)
 
 
-def failed(owe: Owe, **fields: Any) -> OutboxMail:
-    claimed = outbox.claim(owe(**fields).pk)
+def failed(enqueue: Enqueue, **fields: Any) -> OutboxMail:
+    claimed = outbox.claim(enqueue(**fields).pk)
     assert claimed
-    outbox.settle_failed(claimed, "550 no such user")
+    outbox.mark_failed(claimed, "550 no such user")
     claimed.refresh_from_db()
     return claimed
 
 
-def sent(owe: Owe) -> OutboxMail:
-    claimed = outbox.claim(owe().pk)
+def sent(enqueue: Enqueue) -> OutboxMail:
+    claimed = outbox.claim(enqueue().pk)
     assert claimed
-    outbox.settle_sent(claimed)
+    outbox.mark_sent(claimed)
     claimed.refresh_from_db()
     return claimed
 
 
 def events() -> list[tuple[str, str | None, str]]:
-    """What was done to which mail, and by whom."""
+    """Returns the action, email and actor of each audit event."""
     found = AuditEvent.objects.filter(kind__startswith="mail:").order_by("id")
     people = dict(User.objects.values_list("pk", "email"))
     return [(event.kind, people.get(event.actor_id) if event.actor_id else None, event.data["mail"]) for event in found]
@@ -64,8 +65,10 @@ def events() -> list[tuple[str, str | None, str]]:
     ("language", "words"),
     [("en", ("Registered already", "failed", "Send again")), ("es", ("Ya registrado", "fallido", "Enviar de nuevo"))],
 )
-def test_who_may_see_mails_sees_how_each_went(manages: Client, owe: Owe, language: str, words: tuple[str, ...]) -> None:
-    mail = failed(owe, language="en")
+def test_the_list_shows_the_state_of_each_email(
+    manages: Client, enqueue: Enqueue, language: str, words: tuple[str, ...]
+) -> None:
+    mail = failed(enqueue, language="en")
     for address in (LIST, page_of(mail)):
         page = manages.get(address, headers={"Accept-Language": language}).content.decode()
         for text in ("ana@example.com", "550 no such user", *words):
@@ -73,15 +76,17 @@ def test_who_may_see_mails_sees_how_each_went(manages: Client, owe: Owe, languag
         assert 'name="_save"' not in page
 
 
-def test_why_a_mail_did_not_go_is_said_in_the_language_of_who_looks(manages: Client, owe: Owe, root: User) -> None:
-    nobodys = owe(email="nobody@example.com")
+def test_the_last_error_is_shown_in_the_language_of_the_administrator(
+    manages: Client, enqueue: Enqueue, root: User
+) -> None:
+    nobodys = enqueue(email="nobody@example.com")
     delivery.deliver(nobodys.pk)
-    cancelled = owe(email=root.email)
-    interventions.cancel(OutboxMail.objects.filter(pk=cancelled.pk), actor=root)
+    cancelled = enqueue(email=root.email)
+    actions.cancel(OutboxMail.objects.filter(pk=cancelled.pk), actor=root)
     spanish = {"Accept-Language": "es"}
     for mail, stored, shown in (
-        (nobodys, "Nobody has this address.", "Nadie tiene esta dirección."),
-        (cancelled, "An administrator cancelled it.", "Lo canceló un administrador."),
+        (nobodys, "No user has this address.", "Ningún usuario tiene esta dirección."),
+        (cancelled, "Cancelled by an administrator.", "Cancelado por un administrador."),
     ):
         mail.refresh_from_db()
         assert mail.last_error == stored
@@ -91,13 +96,13 @@ def test_why_a_mail_did_not_go_is_said_in_the_language_of_who_looks(manages: Cli
     overseer = Client()
     overseer.force_login(root)
     user_page = overseer.get(reverse("admin:accounts_user_change", args=[root.pk]), headers=spanish).content.decode()
-    assert "Lo canceló un administrador." in user_page
+    assert "Cancelado por un administrador." in user_page
 
 
 @pytest.mark.parametrize("by", ["address", "address in capitals", "id", "user's id"])
-def test_a_mail_is_found_by_its_address_and_by_ids(sees: Sees, owe: Owe, ana: User, by: str) -> None:
-    mail = owe(user=ana)
-    owe(email="bruno@example.com")
+def test_an_email_is_found_by_its_address_and_by_ids(sees: Sees, enqueue: Enqueue, ana: User, by: str) -> None:
+    mail = enqueue(user=ana)
+    enqueue(email="bruno@example.com")
     term = {"address": ana.email, "address in capitals": "ANA@Example.com", "id": mail.pk, "user's id": ana.pk}[by]
     with CaptureQueriesContext(
         connection,
@@ -117,15 +122,20 @@ def plan(sql: str) -> str:
         return " ".join(row[-1] for row in cursor.fetchall())
 
 
-def test_half_an_address_finds_nothing(sees: Sees, owe: Owe) -> None:
-    mail = owe()
+def test_half_an_address_finds_nothing(sees: Sees, enqueue: Enqueue) -> None:
+    mail = enqueue()
     assert str(mail.pk) not in sees("mails.view").get(LIST, {"q": "ana"}).content.decode()
 
 
-def test_lists_are_narrowed_by_state_and_kind(sees: Sees, owe: Owe) -> None:
-    mails = {"owed": owe(), "failed": failed(owe), "sent": sent(owe), "cancelled": owe(kind="invitation")}
+def test_lists_are_narrowed_by_state_and_kind(sees: Sees, enqueue: Enqueue) -> None:
+    mails = {
+        "owed": enqueue(),
+        "failed": failed(enqueue),
+        "sent": sent(enqueue),
+        "cancelled": enqueue(kind="invitation"),
+    }
     outbox.cancel(OutboxMail.objects.filter(pk=mails["cancelled"].pk), "no")
-    late = mails["late"] = owe()
+    late = mails["late"] = enqueue()
     OutboxMail.objects.filter(pk=late.pk).update(attempts=1)
     client = sees("mails.view")
 
@@ -139,13 +149,15 @@ def test_lists_are_narrowed_by_state_and_kind(sees: Sees, owe: Owe) -> None:
     assert shown(kind="invitation") == {"cancelled"}
 
 
-def test_the_page_of_a_mail_shows_what_it_says_without_the_secret(manages: Client, owe: Owe, ana: User) -> None:
-    mail = owe(kind="password_reset", email=ana.email)
+def test_the_page_of_an_email_shows_its_text_without_the_secret(manages: Client, enqueue: Enqueue, ana: User) -> None:
+    mail = enqueue(kind="password_reset", email=ana.email)
     with CaptureQueriesContext(connection) as queries:
         page = manages.get(page_of(mail))
         frame = manages.get(page_of(mail, "preview"))
     html = page.content.decode()
-    assert f'<iframe class="letter" sandbox="" title="The mail\'s HTML" src="{page_of(mail, "preview")}">' in html
+    assert (
+        f'<iframe class="email-preview" sandbox="" title="HTML of the email" src="{page_of(mail, "preview")}">' in html
+    )
     assert "frame-src 'self'" in page["Content-Security-Policy"]
     assert "/reset-password?token=…" in html
     assert "/reset-password?token=…" in frame.content.decode()
@@ -154,8 +166,10 @@ def test_the_page_of_a_mail_shows_what_it_says_without_the_secret(manages: Clien
     assert written == []
 
 
-def test_the_frame_runs_nothing_loads_nothing_and_stands_in_our_pages_only(manages: Client, owe: Owe) -> None:
-    frame = manages.get(page_of(owe(), "preview"))
+def test_the_preview_frame_runs_and_loads_nothing_and_only_our_pages_embed_it(
+    manages: Client, enqueue: Enqueue
+) -> None:
+    frame = manages.get(page_of(enqueue(), "preview"))
     policy = {name: words for name, *words in map(str.split, frame["Content-Security-Policy"].split(";"))}
     assert policy["default-src"] == ["'none'"]
     assert policy["style-src"] == ["'unsafe-inline'"]
@@ -168,29 +182,29 @@ def test_the_frame_runs_nothing_loads_nothing_and_stands_in_our_pages_only(manag
 
 
 @pytest.mark.parametrize("action", EVENTS)
-def test_nothing_happens_before_the_question_is_answered(manages: Client, owe: Owe, action: str) -> None:
-    page = choose(manages, action, owe(), sent(owe))
-    assert "1 mail will be" in page
-    assert "It was sent already." in page
-    assert set(OutboxMail.objects.values_list("state", flat=True)) == {State.OWED, State.SENT}
+def test_an_action_does_nothing_before_it_is_confirmed(manages: Client, enqueue: Enqueue, action: str) -> None:
+    page = choose(manages, action, enqueue(), sent(enqueue))
+    assert "1 email will be" in page
+    assert "This email was already sent." in page
+    assert set(OutboxMail.objects.values_list("state", flat=True)) == {State.PENDING, State.SENT}
     assert events() == []
 
 
-def test_failed_mails_are_sent_again_together(manages: Client, owe: Owe) -> None:
-    mails = [failed(owe), failed(owe, email="bruno@example.com")]
-    done = sent(owe)
-    assert "2 mails will be tried again." in agree(manages, "retry", done, *mails)
+def test_failed_emails_are_sent_again_together(manages: Client, enqueue: Enqueue) -> None:
+    mails = [failed(enqueue), failed(enqueue, email="bruno@example.com")]
+    done = sent(enqueue)
+    assert "2 emails will be sent again." in agree(manages, "retry", done, *mails)
     for mail in mails:
         mail.refresh_from_db()
-        assert (mail.state, mail.attempts) == (State.OWED, 0)
+        assert (mail.state, mail.attempts) == (State.PENDING, 0)
     done.refresh_from_db()
     assert done.state == State.SENT
     assert events() == [("mail:retried", "carla@example.com", str(mail.pk)) for mail in mails]
 
 
-def test_owed_mails_are_cancelled_together(manages: Client, owe: Owe, ana: User) -> None:
-    mails = [owe(user=ana), owe()]
-    assert "2 mails were cancelled." in agree(manages, "cancel", *mails)
+def test_pending_emails_are_cancelled_together(manages: Client, enqueue: Enqueue, ana: User) -> None:
+    mails = [enqueue(user=ana), enqueue()]
+    assert "2 emails were cancelled." in agree(manages, "cancel", *mails)
     assert set(OutboxMail.objects.values_list("state", flat=True)) == {State.CANCELLED}
     assert events() == [("mail:cancelled", "carla@example.com", str(mail.pk)) for mail in mails]
     assert [event.user_id for event in AuditEvent.objects.filter(kind="mail:cancelled").order_by("id")] == [
@@ -199,33 +213,33 @@ def test_owed_mails_are_cancelled_together(manages: Client, owe: Owe, ana: User)
     ]
 
 
-def test_a_failed_mail_is_sent_again_from_its_page(manages: Client, owe: Owe) -> None:
-    mail = failed(owe)
+def test_a_failed_email_is_sent_again_from_its_page(manages: Client, enqueue: Enqueue) -> None:
+    mail = failed(enqueue)
     answer = press(manages, mail, "retry")
     assert answer.redirect_chain == [(page_of(mail), 302)]
-    assert "1 mail will be tried again." in answer.content.decode()
+    assert "1 email will be sent again." in answer.content.decode()
     mail.refresh_from_db()
-    assert (mail.state, mail.attempts) == (State.OWED, 0)
+    assert (mail.state, mail.attempts) == (State.PENDING, 0)
     assert events() == [("mail:retried", "carla@example.com", str(mail.pk))]
 
 
-def test_an_owed_mail_is_cancelled_from_its_page(manages: Client, owe: Owe) -> None:
-    mail = owe()
-    assert "1 mail was cancelled." in press(manages, mail, "cancel").content.decode()
+def test_a_pending_email_is_cancelled_from_its_page(manages: Client, enqueue: Enqueue) -> None:
+    mail = enqueue()
+    assert "1 email was cancelled." in press(manages, mail, "cancel").content.decode()
     mail.refresh_from_db()
-    assert (mail.state, mail.last_error) == (State.CANCELLED, "An administrator cancelled it.")
+    assert (mail.state, mail.last_error) == (State.CANCELLED, "Cancelled by an administrator.")
     assert events() == [("mail:cancelled", "carla@example.com", str(mail.pk))]
 
 
-def test_a_page_offers_what_can_be_done_and_no_more(manages: Client, owe: Owe) -> None:
-    for mail, offered in ((owe(), {"retry", "cancel"}), (failed(owe), {"retry"}), (sent(owe), set())):
+def test_a_page_offers_only_possible_actions(manages: Client, enqueue: Enqueue) -> None:
+    for mail, offered in ((enqueue(), {"retry", "cancel"}), (failed(enqueue), {"retry"}), (sent(enqueue), set())):
         page = manages.get(page_of(mail)).content.decode()
-        assert {deed for deed in EVENTS if page_of(mail, "do", deed) in page} == offered
+        assert {action for action in EVENTS if page_of(mail, "do", action) in page} == offered
 
 
-def test_what_was_sent_stays_sent(manages: Client, owe: Owe) -> None:
-    mail = sent(owe)
-    assert "0 mails will be tried again." in press(manages, mail, "retry").content.decode()
+def test_a_sent_email_stays_sent(manages: Client, enqueue: Enqueue) -> None:
+    mail = sent(enqueue)
+    assert "0 emails will be sent again." in press(manages, mail, "retry").content.decode()
     mail.refresh_from_db()
     assert mail.state == State.SENT
     assert events() == []

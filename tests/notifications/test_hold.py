@@ -1,4 +1,4 @@
-"""A mail server that refuses us holds the queue: no email fails or uses up an attempt, and all go out afterwards."""
+"""A rejection of the installation holds the queue: no email fails or uses up an attempt, and all go out later."""
 
 import logging
 from collections.abc import Callable
@@ -12,15 +12,16 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
-from notifications import delivery, hold, outbox
+from notifications import outbox
 from notifications.models import MAX_ATTEMPTS, DeliveryHold, OutboxMail, State
-from tests.notifications.post import Post
+from notifications.sending import delivery, hold
+from tests.notifications.mail_server import MailServer
 
-Owe = Callable[..., OutboxMail]
+Enqueue = Callable[..., OutboxMail]
 
 RELAY_DENIED = "554 5.7.1 <ana@example.com>: Relay access denied"
 
-US = [
+INSTALLATION = [
     ("EHLO", "554 5.7.1 client host [192.0.2.1] blocked using bl.example"),
     ("MAIL", "530 5.7.0 Must issue a STARTTLS command first"),
     ("MAIL", "550 5.7.1 not you"),
@@ -58,7 +59,7 @@ ONE = [
     ("DATA", "550 blocked for: {mail}"),
     ("DATA", "554 5.6.0 bad content"),
 ]
-LATER = [
+TEMPORARY = [
     ("MAIL", "421 4.7.0 too many connections"),
     ("RCPT", "451 4.7.1 greylisted"),
     ("RCPT", "452 4.2.2 mailbox full"),
@@ -72,7 +73,7 @@ def deliver(mail: OutboxMail) -> OutboxMail:
 
 
 def probe() -> OutboxMail | None:
-    """What the relay does in each of its rounds while the queue is held."""
+    """Does what the relay does in each round while the queue is held."""
     held = hold.current()
     assert held
     chosen = hold.choose_probe(held)
@@ -88,21 +89,21 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     return passed
 
 
-@pytest.mark.parametrize("refusal", US)
-def test_a_refusal_of_us_fails_no_email_and_uses_up_no_attempt(
-    owe: Owe, ana: User, post: Post, caplog: pytest.LogCaptureFixture, refusal: tuple[str, str]
+@pytest.mark.parametrize("rejection", INSTALLATION)
+def test_an_error_about_the_installation_fails_no_email_and_uses_up_no_attempt(
+    enqueue: Enqueue, ana: User, mail_server: MailServer, caplog: pytest.LogCaptureFixture, rejection: tuple[str, str]
 ) -> None:
-    stage, answer = refusal
-    post.answers[stage] = answer
-    refused, other = owe(), owe()
+    stage, answer = rejection
+    mail_server.answers[stage] = answer
+    refused, other = enqueue(), enqueue()
     with caplog.at_level(logging.ERROR):
         settled = deliver(refused)
-        assert (settled.state, settled.attempts, settled.last_error) == (State.OWED, 0, answer)
+        assert (settled.state, settled.attempts, settled.last_error) == (State.PENDING, 0, answer)
         waiting = deliver(other)
-    assert (waiting.state, waiting.attempts, waiting.last_error) == (State.OWED, 0, "")
+    assert (waiting.state, waiting.attempts, waiting.last_error) == (State.PENDING, 0, "")
     assert len(caplog.records) == 1
     assert "ana@example.com" not in caplog.text
-    post.answers.clear()
+    mail_server.answers.clear()
     sent = probe()
     assert sent
     assert (sent.pk, sent.state) == (other.pk, State.SENT)
@@ -110,40 +111,40 @@ def test_a_refusal_of_us_fails_no_email_and_uses_up_no_attempt(
 
 
 @pytest.mark.parametrize(("stage", "answer"), ONE)
-def test_a_refusal_of_one_email_fails_it_and_holds_nothing(
-    owe: Owe, ana: User, post: Post, stage: str, answer: str
+def test_an_error_about_one_email_fails_it_and_does_not_hold_the_queue(
+    enqueue: Enqueue, ana: User, mail_server: MailServer, stage: str, answer: str
 ) -> None:
-    post.answers[stage] = answer
-    settled = deliver(owe())
+    mail_server.answers[stage] = answer
+    settled = deliver(enqueue())
     assert (settled.state, settled.attempts) == (State.FAILED, 1)
     assert hold.current() is None
 
 
-@pytest.mark.parametrize(("stage", "answer"), LATER)
-def test_a_server_that_takes_nothing_now_holds_nothing(
-    owe: Owe, ana: User, post: Post, stage: str, answer: str
+@pytest.mark.parametrize(("stage", "answer"), TEMPORARY)
+def test_a_temporary_error_does_not_hold_the_queue(
+    enqueue: Enqueue, ana: User, mail_server: MailServer, stage: str, answer: str
 ) -> None:
-    post.answers[stage] = answer
-    settled = deliver(owe())
-    assert (settled.state, settled.attempts) == (State.OWED, 1)
+    mail_server.answers[stage] = answer
+    settled = deliver(enqueue())
+    assert (settled.state, settled.attempts) == (State.PENDING, 1)
     assert hold.current() is None
 
 
 @pytest.mark.parametrize("name", ["EMAIL_USE_TLS", "EMAIL_USE_SSL", "EMAIL_HOST_USER"])
-def test_what_the_settings_ask_and_the_server_cannot_do_holds_the_queue(
-    owe: Owe, ana: User, post: Post, settings: Settings, name: str
+def test_settings_that_the_server_does_not_support_hold_the_queue(
+    enqueue: Enqueue, ana: User, mail_server: MailServer, settings: Settings, name: str
 ) -> None:
     setattr(settings, name, "ana" if name == "EMAIL_HOST_USER" else True)
     settings.EMAIL_HOST_PASSWORD = "secret"
-    assert deliver(owe()).attempts == 0
+    assert deliver(enqueue()).attempts == 0
     assert hold.current()
 
 
-def test_while_the_refusal_lasts_one_email_at_a_time_is_tried_ever_less_often(
-    owe: Owe, ana: User, post: Post, pass_time: Callable[[timedelta], None]
+def test_during_a_hold_probes_become_less_frequent(
+    enqueue: Enqueue, ana: User, mail_server: MailServer, pass_time: Callable[[timedelta], None]
 ) -> None:
-    post.answers["RCPT"] = RELAY_DENIED
-    mails = [owe() for _ in range(4)]
+    mail_server.answers["RCPT"] = RELAY_DENIED
+    mails = [enqueue() for _ in range(4)]
     deliver(mails[0])
     tried: list[UUID] = []
     for pause in (0, 29, 2, 59, 2, 119, 2):
@@ -152,26 +153,26 @@ def test_while_the_refusal_lasts_one_email_at_a_time_is_tried_ever_less_often(
             tried.append(refused.pk)
         assert probe() is None
     assert tried == [mails[1].pk, mails[2].pk, mails[3].pk, mails[0].pk]
-    assert set(OutboxMail.objects.values_list("state", "attempts")) == {(State.OWED, 0)}
-    pass_time(hold.LONGEST_PAUSE)
-    post.answers.clear()
+    assert set(OutboxMail.objects.values_list("state", "attempts")) == {(State.PENDING, 0)}
+    pass_time(hold.MAX_PAUSE)
+    mail_server.answers.clear()
     assert probe()
-    for mail in OutboxMail.objects.filter(state=State.OWED):
+    for mail in OutboxMail.objects.filter(state=State.PENDING):
         assert deliver(mail).state == State.SENT
     assert set(OutboxMail.objects.values_list("attempts", flat=True)) == {1}
 
 
-def test_an_email_that_alone_is_refused_holds_the_others_for_a_moment_and_fails_at_last(
-    owe: Owe, ana: User, post: Post, pass_time: Callable[[timedelta], None]
+def test_a_single_rejected_email_holds_the_others_briefly_and_fails_in_the_end(
+    enqueue: Enqueue, ana: User, mail_server: MailServer, pass_time: Callable[[timedelta], None]
 ) -> None:
-    """By its words the refusal is about us, but the server takes all other emails."""
-    bad = owe()
+    """The text of the rejection is about the installation, but the server accepts all other emails."""
+    bad = enqueue()
     for attempts in range(1, MAX_ATTEMPTS + 1):
-        post.answers["RCPT"] = RELAY_DENIED
+        mail_server.answers["RCPT"] = RELAY_DENIED
         deliver(bad)
         assert hold.current()
-        post.answers.clear()
-        owe()
+        mail_server.answers.clear()
+        enqueue()
         sent = probe()
         assert sent
         assert (sent.state, hold.current()) == (State.SENT, None)
@@ -181,19 +182,19 @@ def test_an_email_that_alone_is_refused_holds_the_others_for_a_moment_and_fails_
     assert bad.state == State.FAILED
 
 
-def test_an_email_that_alone_is_refused_again_and_again_delays_no_other(
-    owe: Owe, ana: User, post: Post, pass_time: Callable[[timedelta], None]
+def test_a_single_email_rejected_again_and_again_delays_no_other(
+    enqueue: Enqueue, ana: User, mail_server: MailServer, pass_time: Callable[[timedelta], None]
 ) -> None:
-    """Anybody may register an address that the server refuses. Where few emails go out, nothing else is tried."""
-    post.answers["RCPT"] = RELAY_DENIED
-    bad = owe()
+    """A client can register an address that the server rejects. With few emails, no other one shows the difference."""
+    mail_server.answers["RCPT"] = RELAY_DENIED
+    bad = enqueue()
     deliver(bad)
     for pause in (30, 29, 2, 62, 124, 248, 299, 2):
         pass_time(timedelta(seconds=pause))
         refused = probe()
         assert (refused is None) == (pause in (29, 299))
-    post.answers.clear()
-    other = owe()
+    mail_server.answers.clear()
+    other = enqueue()
     sent = probe()
     assert sent
     assert (sent.pk, sent.state, hold.current()) == (other.pk, State.SENT, None)
@@ -202,9 +203,9 @@ def test_an_email_that_alone_is_refused_again_and_again_delays_no_other(
 
 
 @pytest.mark.parametrize("action", ["delete", "cancel"])
-def test_a_queue_in_which_nothing_is_left_is_held_no_more(owe: Owe, ana: User, post: Post, action: str) -> None:
-    post.answers["RCPT"] = RELAY_DENIED
-    refused = owe()
+def test_the_hold_of_an_empty_queue_ends(enqueue: Enqueue, ana: User, mail_server: MailServer, action: str) -> None:
+    mail_server.answers["RCPT"] = RELAY_DENIED
+    refused = enqueue()
     deliver(refused)
     assert probe() is None
     assert hold.current()
@@ -213,21 +214,23 @@ def test_a_queue_in_which_nothing_is_left_is_held_no_more(owe: Owe, ana: User, p
     assert hold.current() is None
 
 
-def test_while_others_go_out_a_refusal_about_one_recipient_holds_nothing(owe: Owe, ana: User, post: Post) -> None:
-    deliver(owe())
-    post.answers["RCPT"] = RELAY_DENIED
-    settled = deliver(owe())
-    assert (settled.state, settled.attempts) == (State.OWED, 1)
+def test_while_others_are_sent_an_error_about_one_recipient_does_not_hold_the_queue(
+    enqueue: Enqueue, ana: User, mail_server: MailServer
+) -> None:
+    deliver(enqueue())
+    mail_server.answers["RCPT"] = RELAY_DENIED
+    settled = deliver(enqueue())
+    assert (settled.state, settled.attempts) == (State.PENDING, 1)
     assert hold.current() is None
-    post.answers = {"MAIL": "550 5.7.1 not you"}
-    deliver(owe())
+    mail_server.answers = {"MAIL": "550 5.7.1 not you"}
+    deliver(enqueue())
     assert hold.current()
 
 
-def test_of_many_who_look_one_chooses_the_probe(owe: Owe, ana: User, post: Post) -> None:
-    post.answers["MAIL"] = RELAY_DENIED
-    deliver(owe())
-    owe(), owe()
+def test_one_of_many_callers_chooses_the_probe(enqueue: Enqueue, ana: User, mail_server: MailServer) -> None:
+    mail_server.answers["MAIL"] = RELAY_DENIED
+    deliver(enqueue())
+    enqueue(), enqueue()
     held = hold.current()
     assert held
     assert hold.choose_probe(held)
@@ -235,62 +238,59 @@ def test_of_many_who_look_one_chooses_the_probe(owe: Owe, ana: User, post: Post)
 
 
 def test_a_probe_whose_sender_dies_is_followed_by_another(
-    owe: Owe, ana: User, post: Post, pass_time: Callable[[timedelta], None]
+    enqueue: Enqueue, ana: User, mail_server: MailServer, pass_time: Callable[[timedelta], None]
 ) -> None:
-    post.answers["MAIL"] = RELAY_DENIED
-    deliver(owe())
-    owe(), owe()
+    mail_server.answers["MAIL"] = RELAY_DENIED
+    deliver(enqueue())
+    enqueue(), enqueue()
     held = hold.current()
     assert held
     dead = hold.choose_probe(held)
     assert dead
     assert outbox.claim(dead.pk)
-    post.answers.clear()
+    mail_server.answers.clear()
     pass_time(outbox.LEASE)
     sent = probe()
     assert sent
     assert (sent.pk != dead.pk, sent.state, hold.current()) == (True, State.SENT, None)
 
 
-def test_a_probe_that_is_wanted_no_more_gives_way_to_the_next(owe: Owe, ana: User, post: Post) -> None:
-    post.answers["MAIL"] = RELAY_DENIED
-    deliver(owe())
-    unwanted, other = owe(email="gone@example.com"), owe()
-    post.answers.clear()
+def test_an_obsolete_probe_is_replaced(enqueue: Enqueue, ana: User, mail_server: MailServer) -> None:
+    mail_server.answers["MAIL"] = RELAY_DENIED
+    deliver(enqueue())
+    obsolete, other = enqueue(email="gone@example.com"), enqueue()
+    mail_server.answers.clear()
     first, second = probe(), probe()
     assert first
     assert second
-    assert [(first.pk, first.state), (second.pk, second.state)] == [
-        (unwanted.pk, State.CANCELLED),
-        (other.pk, State.SENT),
-    ]
+    assert (first.pk, first.state) == (obsolete.pk, State.CANCELLED)
+    assert (second.pk, second.state) == (other.pk, State.SENT)
 
 
 @pytest.fixture
-def held(owe: Owe, ana: User, post: Post) -> Post:
-    post.answers["RCPT"] = RELAY_DENIED
-    deliver(owe())
-    return post
+def held(enqueue: Enqueue, ana: User, mail_server: MailServer) -> MailServer:
+    mail_server.answers["RCPT"] = RELAY_DENIED
+    deliver(enqueue())
+    return mail_server
 
 
-def test_operators_and_admins_are_told(held: Post, manages: Client, capsys: pytest.CaptureFixture[str]) -> None:
-    told = "554 5.7.1 <…>: Relay access denied"
+def test_operators_and_administrators_see_the_hold(
+    held: MailServer, manages: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = "554 5.7.1 <…>: Relay access denied"
     call_command("mails", "list")
-    assert told in capsys.readouterr().err
+    assert answer in capsys.readouterr().err
     ready = Client().get("/health/ready/")
     assert (ready.status_code, ready.json()["outbox"]) == (200, "held")
-    assert "Emails held" in manages.get("/admin/").content.decode()
-    assert (
-        "554 5.7.1 &lt;…&gt;: Relay access denied" in manages.get("/admin/notifications/outboxmail/").content.decode()
-    )
-    metrics = Client().get("/metrics").content.decode()
-    assert "mails_held 1.0" in metrics
+    assert "Emails on hold" in manages.get("/admin/").content.decode()
+    page = manages.get("/admin/notifications/outboxmail/").content.decode()
+    assert "554 5.7.1 &lt;…&gt;: Relay access denied" in page
+    assert "mails_held 1.0" in Client().get("/metrics").content.decode()
 
 
-def test_sending_again_tries_the_server_at_once(held: Post) -> None:
-    DeliveryHold.objects.update(
-        next_probe_at=timezone.now() + timedelta(hours=1), since=timezone.now() - hold.FIRST_PAUSE
-    )
+def test_a_retry_probes_at_once(held: MailServer) -> None:
+    now = timezone.now()
+    DeliveryHold.objects.update(next_probe_at=now + timedelta(hours=1), since=now - hold.FIRST_PAUSE)
     assert probe() is None
     held.answers.clear()
     call_command("mails", "retry", str(OutboxMail.objects.get().pk))

@@ -1,4 +1,4 @@
-"""Mails as files, where there is no mail server."""
+"""Emails as files, without an SMTP server."""
 
 import errno
 import os
@@ -15,21 +15,19 @@ from pytest_django import Settings
 
 from accounts import users
 from accounts.models import User
-from notifications import delivery, mail_folder
 from notifications.models import OutboxMail, State
+from notifications.sending import delivery, mail_folder
 
 
 @pytest.fixture
 def folder(settings: Settings, tmp_path: Path) -> Path:
-    settings.EMAIL_BACKEND = "notifications.mail_folder.EmailBackend"
+    settings.EMAIL_BACKEND = "notifications.sending.mail_folder.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
     return tmp_path / "mail"
 
 
-def test_a_mail_is_a_file_that_a_person_can_find_and_read(
-    ana: User, owe: Callable[..., OutboxMail], folder: Path
-) -> None:
-    mail = owe("password_reset")
+def test_an_email_becomes_a_readable_file(ana: User, enqueue: Callable[..., OutboxMail], folder: Path) -> None:
+    mail = enqueue("password_reset")
     delivery.deliver(mail.pk)
     assert OutboxMail.objects.get(pk=mail.pk).state == State.SENT
     (file,) = folder.iterdir()
@@ -42,26 +40,26 @@ def test_a_mail_is_a_file_that_a_person_can_find_and_read(
     assert parsed["X-Entity-Ref-ID"] == str(mail.pk)
 
 
-def test_a_spanish_mail_can_be_read_as_it_lies_there(ana: User, owe: Callable[..., OutboxMail], folder: Path) -> None:
-    delivery.deliver(owe("password_changed", user=ana, language="es").pk)
+def test_the_file_of_a_spanish_email_is_readable(ana: User, enqueue: Callable[..., OutboxMail], folder: Path) -> None:
+    delivery.deliver(enqueue("password_changed", user=ana, language="es").pk)
     (file,) = folder.iterdir()
     assert "la contraseña de tu cuenta" in file.read_text()
 
 
-def test_the_name_is_safe_whatever_the_address(folder: Path) -> None:
+def test_the_file_name_is_safe_for_every_address(folder: Path) -> None:
     message = EmailMessage("Hi", "", to=["../../.bash'rc $(rm)/ä@example.com"])
     mail_folder.EmailBackend(file_path=str(folder)).send_messages([message])
     (file,) = folder.iterdir()
     assert re.fullmatch(r"[\w.+-]+\.eml", file.name, re.ASCII)
 
 
-def test_what_cannot_be_written_leaves_no_file_and_is_tried_again(
-    ana: User, owe: Callable[..., OutboxMail], folder: Path
+def test_a_failed_write_leaves_no_file_and_is_retried(
+    ana: User, enqueue: Callable[..., OutboxMail], folder: Path
 ) -> None:
     folder.write_text("a file, not a folder")
-    mail = owe()
+    mail = enqueue()
     delivery.deliver(mail.pk)
-    assert OutboxMail.objects.get(pk=mail.pk).state == State.OWED
+    assert OutboxMail.objects.get(pk=mail.pk).state == State.PENDING
     assert folder.read_text() == "a file, not a folder"
 
 
@@ -82,22 +80,24 @@ def old_file(folder: Path) -> Callable[[str], Path]:
     return write
 
 
-def test_the_files_of_a_user_go_with_them_whatever_address_they_had_then(
+def test_deleting_a_user_deletes_the_files_of_all_their_former_addresses(
     ana: User,
     person: Callable[..., User],
-    owe: Callable[..., OutboxMail],
+    enqueue: Callable[..., OutboxMail],
     folder: Path,
     django_capture_on_commit_callbacks: Commits,
 ) -> None:
     """Found by the email's id: the name of a file and its header hold an address that may be another's now."""
     person("bruno")
     with django_capture_on_commit_callbacks(execute=True):
-        delivery.deliver(owe("password_changed", user=ana).pk)
-        delivery.deliver(owe("already_registered").pk)
-        others = owe("password_changed", email="bruno@example.com", user=User.objects.get(email="bruno@example.com"))
+        delivery.deliver(enqueue("password_changed", user=ana).pk)
+        delivery.deliver(enqueue("already_registered").pk)
+        others = enqueue(
+            "password_changed", email="bruno@example.com", user=User.objects.get(email="bruno@example.com")
+        )
         delivery.deliver(others.pk)
         users.update(ana, actor=None, email="ana.new@example.com", email_verified=True)
-        delivery.deliver(owe("password_changed", user=ana, email="ana.new@example.com").pk)
+        delivery.deliver(enqueue("password_changed", user=ana, email="ana.new@example.com").pk)
     assert len(files(folder)) == 4
     with django_capture_on_commit_callbacks(execute=True):
         users.delete(ana, actor=None)
@@ -105,14 +105,14 @@ def test_the_files_of_a_user_go_with_them_whatever_address_they_had_then(
     assert str(others.pk) in left
 
 
-def test_a_folder_that_cannot_be_written_does_not_keep_a_user(
+def test_an_unwritable_folder_does_not_prevent_the_deletion_of_a_user(
     ana: User,
-    owe: Callable[..., OutboxMail],
+    enqueue: Callable[..., OutboxMail],
     folder: Path,
     django_capture_on_commit_callbacks: Commits,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    delivery.deliver(owe().pk)
+    delivery.deliver(enqueue().pk)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", read_only)
         with django_capture_on_commit_callbacks(execute=True):
@@ -128,11 +128,11 @@ def read_only(path: Path, missing_ok: bool = False) -> None:
     raise OSError(errno.EROFS, "Read-only file system", str(path))
 
 
-def test_the_housekeeping_deletes_what_the_outbox_no_longer_holds_and_nothing_else(
-    ana: User, owe: Callable[..., OutboxMail], folder: Path, old_file: Callable[[str], Path], settings: Settings
+def test_housekeeping_deletes_files_without_a_row_and_no_others(
+    ana: User, enqueue: Callable[..., OutboxMail], folder: Path, old_file: Callable[[str], Path], settings: Settings
 ) -> None:
-    """Also in the default folder, after a mail server took its place."""
-    kept, gone = owe(), owe()
+    """Deletes files in the default folder, too, after EMAIL_URL has changed to SMTP."""
+    kept, gone = enqueue(), enqueue()
     for mail in (kept, gone):
         delivery.deliver(mail.pk)
         old_file(str(mail.pk))

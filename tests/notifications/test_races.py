@@ -1,4 +1,4 @@
-"""Many senders at once on a real database: each mail is one's alone."""
+"""Concurrent senders on a real database: each email has a single sender."""
 
 import threading
 from collections import Counter
@@ -13,26 +13,27 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from accounts import tokens, users
+from accounts import one_time_tokens, users
 from accounts.models import OneTimeToken, User
-from notifications import delivery, hold, mail_server, mails, outbox
-from notifications.mails import NotWanted
+from notifications import outbox
+from notifications.content.composing import Obsolete
 from notifications.models import DeliveryHold, OutboxMail, Queue, State
-from tests.notifications.post import Post
+from notifications.sending import delivery, hold, smtp
+from tests.notifications.mail_server import MailServer
 
 SENDERS = 8
-MAILS = 20
+EMAILS = 20
 T = TypeVar("T")
 
 
 def at_once(do: Callable[[], T], *others: Callable[[], T]) -> list[T]:
-    """What each thread returns that does it, all starting together."""
-    barrier = threading.Barrier(SENDERS)
+    """Starts all threads together; returns their results."""
+    barrier = threading.Barrier(SENDERS, timeout=60)
 
-    def run(deed: Callable[[], T]) -> T:
+    def run(action: Callable[[], T]) -> T:
         barrier.wait()
         try:
-            return deed()
+            return action()
         finally:
             connections.close_all()
 
@@ -40,21 +41,21 @@ def at_once(do: Callable[[], T], *others: Callable[[], T]) -> list[T]:
         return list(pool.map(run, [*others, *[do] * (SENDERS - len(others))]))
 
 
-def owe(number: int = MAILS) -> list[UUID]:
-    return [outbox.put("already_registered", email=f"user{count}@example.com").pk for count in range(number)]
+def enqueue(number: int = EMAILS) -> list[UUID]:
+    return [outbox.enqueue("already_registered", email=f"user{count}@example.com").pk for count in range(number)]
 
 
 @pytest.mark.usefixtures("database")
-def test_each_mail_is_claimed_by_one() -> None:
-    ids = owe()
+def test_each_email_is_claimed_once() -> None:
+    ids = enqueue()
     claimed = at_once(lambda: [mail_id for mail_id in ids if outbox.claim(mail_id)])
     assert Counter(mail_id for some in claimed for mail_id in some) == dict.fromkeys(ids, 1)
     assert set(OutboxMail.objects.values_list("attempts", flat=True)) == {1}
 
 
 @pytest.mark.usefixtures("database")
-def test_what_a_dead_sender_left_is_taken_over_by_one() -> None:
-    ids = owe()
+def test_an_email_of_a_dead_sender_is_claimed_once() -> None:
+    ids = enqueue()
     for mail_id in ids:
         assert outbox.claim(mail_id)
     OutboxMail.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -64,53 +65,53 @@ def test_what_a_dead_sender_left_is_taken_over_by_one() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_each_mail_is_handed_to_the_broker_by_one_relay() -> None:
-    ids = owe()
-    handed = at_once(lambda: outbox.hand_over(outbox.due(Queue.NOW, MAILS)))
+def test_each_email_is_leased_to_the_broker_once() -> None:
+    ids = enqueue()
+    handed = at_once(lambda: outbox.lease_to_broker(outbox.due(Queue.NOW, EMAILS)))
     assert Counter(due.id for some in handed for due in some) == dict.fromkeys(ids, 1)
 
 
 @pytest.mark.usefixtures("database")
-def test_a_suspension_and_a_mail_on_its_way_leave_no_link_that_works() -> None:
-    """Whichever comes first: the suspension ends the link, or the mail is not wanted any more."""
+def test_a_concurrent_suspension_leaves_no_working_link() -> None:
+    """In either order: the suspension ends the link, or the email is obsolete."""
     for round_number in range(5):
         user = users.create(f"ana{round_number}@example.com", actor=None)
         user.set_password("correct horse battery staple")
         user.save()
-        claimed = outbox.claim(outbox.put("password_reset", email=user.email).pk)
+        claimed = outbox.claim(outbox.enqueue("password_reset", email=user.email).pk)
         assert claimed
         at_once(lambda: None, lambda: _compose(claimed), lambda: _suspend(user))  # noqa: B023 - they run in the round
-        living = OneTimeToken.objects.filter(user=user, purpose=tokens.Purpose.PASSWORD_RESET, ended_at=None)
+        living = OneTimeToken.objects.filter(user=user, purpose=one_time_tokens.Purpose.PASSWORD_RESET, ended_at=None)
         assert not living.exists()
         assert OutboxMail.objects.get(pk=claimed.pk).state == State.CANCELLED
 
 
 @pytest.mark.usefixtures("database")
-def test_senders_whom_the_mail_server_refuses_hold_the_queue_together_and_one_of_them_probes(
-    post: Post, caplog: pytest.LogCaptureFixture
+def test_rejected_senders_hold_the_queue_together_and_one_of_them_probes(
+    mail_server: MailServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     ana = users.create("ana@example.com", actor=None, password="correct horse battery staple")
     OutboxMail.objects.all().delete()
     for _ in range(3):
-        ids = [outbox.put("already_registered", email=ana.email).pk for _ in range(MAILS)]
+        ids = [outbox.enqueue("already_registered", email=ana.email).pk for _ in range(EMAILS)]
         shares = [partial(_deliver, ids[place::SENDERS]) for place in range(SENDERS)]
-        post.answers["MAIL"] = "553 5.1.8 sender domain not found"
+        mail_server.answers["MAIL"] = "553 5.1.8 sender domain not found"
         caplog.clear()
         at_once(shares[0], *shares[1:])
         assert [record.levelname for record in caplog.records if "refuses this" in record.message] == ["ERROR"]
-        assert set(OutboxMail.objects.filter(pk__in=ids).values_list("state", "attempts")) == {(State.OWED, 0)}
+        assert set(OutboxMail.objects.filter(pk__in=ids).values_list("state", "attempts")) == {(State.PENDING, 0)}
         _deliver([_chosen_by_one().pk])  # refused again
         assert DeliveryHold.objects.get().refusals == 2
         DeliveryHold.objects.update(next_probe_at=timezone.now())
         probe = _chosen_by_one()
-        post.answers.clear()
+        mail_server.answers.clear()
         at_once(shares[0], *shares[1:])
         assert hold.current() is None
         assert OutboxMail.objects.get(pk=probe.pk).state == State.SENT
         OutboxMail.objects.update(next_attempt_at=timezone.now())
         at_once(shares[0], *shares[1:])
         assert set(OutboxMail.objects.filter(pk__in=ids).values_list("state", flat=True)) == {State.SENT}
-    assert set(post.ids().values()) == {1}
+    assert set(mail_server.ids().values()) == {1}
 
 
 def _chosen_by_one() -> OutboxMail:
@@ -122,13 +123,13 @@ def _chosen_by_one() -> OutboxMail:
 def _deliver(ids: list[UUID]) -> None:
     for mail_id in ids:
         delivery.deliver(mail_id)
-    mail_server.hang_up()
+    smtp.disconnect()
 
 
 def _compose(mail: OutboxMail) -> None:
     try:
-        mails.compose(mail)
-    except NotWanted:
+        delivery.compose_with_token(mail)
+    except Obsolete:
         return
 
 

@@ -1,4 +1,4 @@
-"""What the relay takes up, in which order, and what of it the broker gets."""
+"""The emails that the relay takes, their order, and what it gives to the broker."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,43 +15,44 @@ from pytest_django import Settings
 from accounts import users
 from accounts.models import User
 from accounts.signals import time_passed
-from notifications import outbox, publisher, relay
-from notifications.crew import PLACES_PER_THREAD, Crew
+from notifications import outbox
 from notifications.models import OutboxMail, Queue, State
-from notifications.relay import Relay, sweep
+from notifications.sending import publisher, relay
+from notifications.sending.relay import Relay, sweep
+from notifications.sending.worker_pool import CAPACITY_PER_THREAD, WorkerPool
 from tests.notifications.conftest import Broker
-from tests.notifications.post import Post
+from tests.notifications.mail_server import MailServer
 from tests.notifications.proxy import Proxy
 from tests.usermanager.processes import free_port
 
-Owe = Callable[..., OutboxMail]
+Enqueue = Callable[..., OutboxMail]
 
 pytestmark = pytest.mark.usefixtures("fresh_publisher", "unhurried")
 
 
 class Notes:
-    """A crew that does nothing but write down what it is offered."""
+    """A pool that records the offered emails and delivers none."""
 
-    def __init__(self, places: int = 100) -> None:
-        self.places = places
+    def __init__(self, capacity: int = 100) -> None:
+        self.capacity = capacity
         self.offered: list[UUID] = []
 
     def offer(self, mail_id: UUID) -> bool:
-        if len(self.offered) < self.places:
+        if len(self.offered) < self.capacity:
             self.offered.append(mail_id)
             return True
         return False
 
 
-def swept(*, places: int = 100) -> list[UUID]:
-    """What a sweep leaves to the crew."""
-    notes = Notes(places)
-    sweep(Queue.NOW, cast(Crew, notes))
+def swept(*, capacity: int = 100) -> list[UUID]:
+    """Returns the emails that a sweep offers to the pool."""
+    notes = Notes(capacity)
+    sweep(Queue.NOW, cast(WorkerPool, notes))
     return notes.offered
 
 
 def handed(broker: Broker) -> list[str]:
-    """What the broker has."""
+    """Takes all messages from the broker; returns their email ids."""
     found = []
     while message := broker.take("mail.now.v1"):
         payload: Any = message.payload
@@ -60,79 +61,81 @@ def handed(broker: Broker) -> list[str]:
 
 
 def overdue(mail: OutboxMail) -> OutboxMail:
-    """As if the broker had been trusted with it, and no worker had come."""
+    """Makes the email overdue: the broker got it, and no worker claimed it in time."""
     OutboxMail.objects.filter(pk=mail.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     return mail
 
 
 def waiting() -> set[UUID]:
-    """The mails that anybody may take up."""
-    return set(OutboxMail.objects.filter(state=State.OWED, lease_until=None).values_list("pk", flat=True))
+    """Returns the emails that any sender may claim."""
+    return set(OutboxMail.objects.filter(state=State.PENDING, lease_until=None).values_list("pk", flat=True))
 
 
 @pytest.fixture
 def round_of() -> Iterator[Callable[[list[UUID]], dict[Queue, list[UUID]]]]:
-    """What the crews are offered in one round of a relay for which somebody rang."""
+    """Runs a round of a relay with notified emails; returns the emails offered to each pool."""
     running = Relay(threads=1)
-    crews = running._crews
+    pools = running._pools
 
     def run(rung: list[UUID]) -> dict[Queue, list[UUID]]:
         notes = {queue: Notes() for queue in Queue}
-        running._crews = cast(dict[Queue, Crew], notes)
+        running._pools = cast(dict[Queue, WorkerPool], notes)
         running._round(rung)
         return {queue: note.offered for queue, note in notes.items()}
 
     yield run
-    running._crews = crews
+    running._pools = pools
     running.stop()
     running.run()
 
 
-def test_without_a_broker_the_crew_gets_what_is_due_and_no_more_than_it_has_places_for(owe: Owe) -> None:
-    mails = [owe() for _ in range(3)]
-    later, bulk = owe(), owe(queue=Queue.BULK)
+def test_without_a_broker_the_pool_gets_due_emails_up_to_its_capacity(enqueue: Enqueue) -> None:
+    mails = [enqueue() for _ in range(3)]
+    later, bulk = enqueue(), enqueue(queue=Queue.BULK)
     OutboxMail.objects.filter(pk=later.pk).update(next_attempt_at=timezone.now() + timedelta(minutes=1))
     assert swept() == [mail.pk for mail in mails]
-    assert swept(places=2) == [mail.pk for mail in mails[:2]]
+    assert swept(capacity=2) == [mail.pk for mail in mails[:2]]
     assert waiting() == {mail.pk for mail in (*mails, later, bulk)}
 
 
-def test_a_broker_that_is_away_leaves_all_to_the_crew_until_that_is_full(owe: Owe, settings: Settings) -> None:
-    mails = [owe() for _ in range(3)]
+def test_while_the_broker_is_down_the_pool_gets_emails_up_to_its_capacity(enqueue: Enqueue, settings: Settings) -> None:
+    mails = [enqueue() for _ in range(3)]
     settings.CELERY_BROKER_URL = f"amqp://127.0.0.1:{free_port()}//"
     assert swept() == [mail.pk for mail in mails]
-    assert swept(places=2) == [mail.pk for mail in mails[:2]]
+    assert swept(capacity=2) == [mail.pk for mail in mails[:2]]
     assert waiting() == {mail.pk for mail in mails}
 
 
 @pytest.mark.broker
-def test_a_broker_that_nobody_reads_from_gets_nothing(owe: Owe, broker: Broker) -> None:
-    mail = owe()
+def test_a_broker_without_consumers_gets_no_email(enqueue: Enqueue, broker: Broker) -> None:
+    mail = enqueue()
     OutboxMail.objects.update(lease_until=None)
     assert swept() == [mail.pk]
     assert handed(broker) == []
 
 
 @pytest.mark.broker
-def test_a_broker_with_a_worker_gets_what_is_fresh_and_the_crew_what_is_overdue(owe: Owe, broker: Broker) -> None:
-    fresh, late = owe(), overdue(owe())
+def test_the_broker_gets_new_emails_and_the_pool_overdue_ones(enqueue: Enqueue, broker: Broker) -> None:
+    fresh, late = enqueue(), overdue(enqueue())
     OutboxMail.objects.filter(pk=fresh.pk).update(lease_until=None)
-    publisher.room(Queue.NOW)  # makes the queue
+    publisher.free_capacity(Queue.NOW)  # makes the queue
     with broker.reader("mail.now.v1"):
         assert swept() == [late.pk]
         assert swept() == [late.pk], "handed over twice"
     assert handed(broker) == [str(fresh.pk)]
     lease = OutboxMail.objects.get(pk=fresh.pk).lease_until
     assert lease
-    assert lease > timezone.now() + outbox.HANDED_OVER / 2
+    assert lease > timezone.now() + outbox.BROKER_LEASE / 2
 
 
 @pytest.mark.broker
-def test_a_broker_gets_no_more_than_it_has_room_for(owe: Owe, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "MOST_WAITING", 2)
-    mails = [owe() for _ in range(5)]
+def test_a_broker_gets_no_more_emails_than_fit_its_queue(
+    enqueue: Enqueue, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "MAX_QUEUED", 2)
+    mails = [enqueue() for _ in range(5)]
     OutboxMail.objects.update(lease_until=None)
-    publisher.room(Queue.NOW)
+    publisher.free_capacity(Queue.NOW)
     with broker.reader("mail.now.v1"):
         assert swept() == []
     assert waiting() == {mail.pk for mail in mails[2:]}
@@ -140,10 +143,10 @@ def test_a_broker_gets_no_more_than_it_has_room_for(owe: Owe, broker: Broker, mo
 
 
 @pytest.mark.broker
-def test_what_a_broker_does_not_take_after_all_comes_back(
-    owe: Owe, broker: Broker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+def test_emails_that_the_broker_does_not_take_go_to_the_pool(
+    enqueue: Enqueue, broker: Broker, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mails = [owe() for _ in range(3)]
+    mails = [enqueue() for _ in range(3)]
     OutboxMail.objects.update(lease_until=None)
     publish = publisher.publish
 
@@ -153,29 +156,29 @@ def test_what_a_broker_does_not_take_after_all_comes_back(
         return is_taken
 
     monkeypatch.setattr(publisher, "publish", publish_and_cut)
-    publisher.room(Queue.NOW)
+    publisher.free_capacity(Queue.NOW)
     with broker.reader("mail.now.v1"):
         assert swept() == [mail.pk for mail in mails[1:]]
     assert waiting() == {mail.pk for mail in mails[1:]}
     assert handed(broker) == [str(mails[0].pk)]
 
 
-def test_a_broker_is_not_asked_where_all_is_overdue(owe: Owe, settings: Settings) -> None:
-    late = overdue(owe())
+def test_the_broker_is_not_used_if_all_emails_are_overdue(enqueue: Enqueue, settings: Settings) -> None:
+    late = overdue(enqueue())
     settings.CELERY_BROKER_URL = f"amqp://127.0.0.1:{free_port()}//"
     assert swept() == [late.pk]
     assert not publisher._broken_until
 
 
-def test_who_rang_goes_first(
-    owe: Owe, data_dir: Path, round_of: Callable[[list[UUID]], dict[Queue, list[UUID]]]
+def test_notified_emails_go_first(
+    enqueue: Enqueue, data_dir: Path, round_of: Callable[[list[UUID]], dict[Queue, list[UUID]]]
 ) -> None:
-    bulk, mail, rung = owe(queue=Queue.BULK), owe(), uuid4()
+    bulk, mail, rung = enqueue(queue=Queue.BULK), enqueue(), uuid4()
     assert round_of([rung]) == {Queue.NOW: [rung, mail.pk], Queue.BULK: [bulk.pk]}
 
 
 @pytest.mark.django_db
-def test_a_database_that_fails_ends_no_relay(
+def test_the_relay_survives_a_database_error(
     data_dir: Path,
     round_of: Callable[[list[UUID]], dict[Queue, list[UUID]]],
     monkeypatch: pytest.MonkeyPatch,
@@ -190,31 +193,31 @@ def test_a_database_that_fails_ends_no_relay(
 
 
 @pytest.mark.usefixtures("sqlite")
-def test_a_reset_overtakes_what_goes_to_many(data_dir: Path, post: Post) -> None:
+def test_a_reset_overtakes_bulk_emails(data_dir: Path, mail_server: MailServer) -> None:
     ana = users.create("ana@example.com", actor=None)
     ana.set_password("correct horse battery staple")
     ana.save()
     OutboxMail.objects.all().delete()
     for _ in range(30):
-        outbox.put("already_registered", email=ana.email, user=ana, queue=Queue.BULK)
-    post.delay_seconds = 0.03
+        outbox.enqueue("already_registered", email=ana.email, user=ana, queue=Queue.BULK)
+    mail_server.delay_seconds = 0.03
     running = Relay(threads=1)
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
-        post.wait_for(1)
-        reset = outbox.put("password_reset", email=ana.email)
+        mail_server.wait_for(1)
+        reset = outbox.enqueue("password_reset", email=ana.email)
         publisher.dispatch(reset.pk, reset.queue)
-        post.wait_for(31)
+        mail_server.wait_for(31)
     finally:
         running.stop()
         thread.join()
-    order = [mail["X-Entity-Ref-ID"] for mail in post.mails]
-    assert order.index(str(reset.pk)) < PLACES_PER_THREAD - 2, "it stood in line with those in the hands of a crew"
+    order = [mail["X-Entity-Ref-ID"] for mail in mail_server.mails]
+    assert order.index(str(reset.pk)) < CAPACITY_PER_THREAD - 2, "it stood in line with those in the hands of a pool"
 
 
 @pytest.mark.django_db
-def test_lets_in_again_whose_suspension_is_over(
+def test_the_relay_ends_expired_suspensions(
     person: Callable[..., User], data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "ROUND_SECONDS", 0.01)

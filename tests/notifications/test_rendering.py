@@ -7,7 +7,8 @@ import pytest
 from django.core.checks import run_checks
 from django.core.management import call_command
 
-from notifications import checks, mails
+from notifications import checks
+from notifications.content import composing, kinds
 
 BODY = "notifications/en/password_changed/body.txt"
 
@@ -19,10 +20,10 @@ def override(data_dir: Path, name: str, text: str | bytes) -> None:
 
 
 def text_of(kind: str = "password_changed", language: str = "en") -> str:
-    return mails.previews(kind, language)[0].text
+    return composing.previews(kind, language)[0].text
 
 
-def test_an_operators_file_stands_in_for_ours_and_a_change_of_it_shows_at_once(data_dir: Path) -> None:
+def test_an_operators_file_overrides_the_built_in_one_and_a_change_shows_at_once(data_dir: Path) -> None:
     override(data_dir, BODY, "Dear {{ email }}, your & our password.")
     assert text_of() == "Dear a…@example.com, your & our password.\n"
     override(data_dir, BODY, "Changed.")
@@ -30,33 +31,33 @@ def test_an_operators_file_stands_in_for_ours_and_a_change_of_it_shows_at_once(d
     assert "contraseña" in text_of(language="es")
 
 
-def test_an_operators_file_may_build_upon_ours(data_dir: Path) -> None:
+def test_an_operators_file_may_extend_a_built_in_one(data_dir: Path) -> None:
     name = "notifications/en/base.html"
     override(data_dir, name, f'{{% extends "{name}" %}}{{% block foot %}}Acme Inc.{{% endblock %}}')
-    for kind in mails.KINDS:
-        assert "Acme Inc." in mails.previews(kind, "en")[0].html
+    for kind in kinds.KINDS:
+        assert "Acme Inc." in composing.previews(kind, "en")[0].html
     assert run_checks(tags=["templates"]) == []
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-def test_an_operators_base_stands_in_for_ours_in_every_mail(data_dir: Path, language: str) -> None:
-    ours = {kind: mails.previews(kind, language)[0] for kind in mails.KINDS}
+def test_an_operators_base_overrides_the_built_in_one_in_every_email(data_dir: Path, language: str) -> None:
+    ours = {kind: composing.previews(kind, language)[0] for kind in kinds.KINDS}
     base = "<html><body><style>h1 { color: teal; }</style><h1>{% block heading %}{% endblock %}</h1>Acme Inc."
     override(data_dir, "notifications/base.html", base + "{% block content %}{% endblock %}</body></html>")
     for kind, before in ours.items():
-        (after, *_others) = mails.previews(kind, language)
+        (after, *_others) = composing.previews(kind, language)
         assert "Acme Inc." in after.html
         assert '<h1 style="color: teal;">' in after.html
         assert (after.subject, after.text) == (before.subject, before.text)
     assert checks.overridden_templates() == []
 
 
-def test_an_operators_spanish_mail_may_build_upon_our_base(data_dir: Path) -> None:
+def test_an_operators_spanish_email_may_extend_the_built_in_base(data_dir: Path) -> None:
     content = "{% block heading %}Buenas{% endblock %}{% block content %}<p>Entra: {{ link }}</p>{% endblock %}"
     override(
         data_dir, "notifications/es/invitation/body.html", f'{{% extends "notifications/es/base.html" %}}{content}'
     )
-    english, spanish = (mails.previews("invitation", language)[0].html for language in ("en", "es"))
+    english, spanish = (composing.previews("invitation", language)[0].html for language in ("en", "es"))
     assert "Buenas</h1>" in spanish
     assert "Entra: http://localhost:8000/accept-invitation?token=" in spanish
     assert '<html lang="es">' in spanish
@@ -65,13 +66,13 @@ def test_an_operators_spanish_mail_may_build_upon_our_base(data_dir: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["base.html", "es/base.html", "es/button.html", "es/foot.txt"])
-def test_a_broken_part_that_mails_share_is_reported_once_and_ours_is_used(
+def test_a_broken_shared_part_is_reported_once_and_the_built_in_one_is_used(
     data_dir: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ours = {kind: mails.previews(kind, "es") for kind in mails.KINDS}
+    ours = {kind: composing.previews(kind, "es") for kind in kinds.KINDS}
     override(data_dir, f"notifications/{name}", "{{ site|no_such_filter }}")
     with caplog.at_level(logging.ERROR):
-        assert {kind: mails.previews(kind, "es") for kind in mails.KINDS} == ours
+        assert {kind: composing.previews(kind, "es") for kind in kinds.KINDS} == ours
     path = str(data_dir / "templates" / "notifications" / name)
     assert {record.getMessage().split()[0] for record in caplog.records} == {path}
     (warning,) = checks.overridden_templates()
@@ -85,7 +86,7 @@ def test_a_shared_part_that_cannot_be_read_is_looked_for_in_the_folder(data_dir:
     assert "UnicodeDecodeError" in warning.msg
 
 
-def test_manage_py_check_says_so(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_manage_py_check_reports_a_broken_file(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     override(data_dir, BODY, "{% if %}")
     call_command("check")
     assert BODY in capsys.readouterr().err
@@ -94,13 +95,13 @@ def test_manage_py_check_says_so(data_dir: Path, capsys: pytest.CaptureFixture[s
 def test_html_is_escaped_and_text_is_not(data_dir: Path) -> None:
     for part in ("body.txt", "body.html"):
         override(data_dir, f"notifications/en/new_login/{part}", "{{ ip }}&{{ site }}<{{ email }}")
-    (content,) = mails.previews("new_login", "en")
+    (content,) = composing.previews("new_login", "en")
     assert content.text == "192.0.2.1&UserManager<a…@example.com\n"
 
 
-def test_a_subject_is_one_line_whatever_the_file_says(data_dir: Path) -> None:
+def test_a_subject_is_always_one_line(data_dir: Path) -> None:
     override(data_dir, "notifications/en/password_changed/subject.txt", "Hello\r\nBcc: eve@example.com\n")
-    assert mails.previews("password_changed", "en")[0].subject == "Hello Bcc: eve@example.com"
+    assert composing.previews("password_changed", "en")[0].subject == "Hello Bcc: eve@example.com"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_a_subject_is_one_line_whatever_the_file_says(data_dir: Path) -> None:
         b"\xff\xfe not UTF-8",
     ],
 )
-def test_a_broken_file_is_logged_and_reported_and_ours_is_used(
+def test_a_broken_file_is_logged_and_reported_and_the_built_in_one_is_used(
     data_dir: Path, broken: str | bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     ours = text_of()
@@ -132,5 +133,5 @@ def test_a_broken_file_is_logged_and_reported_and_ours_is_used(
     assert len(warning.msg) < len(str(data_dir)) + 300
 
 
-def test_ours_pass_the_check(data_dir: Path) -> None:
+def test_built_in_templates_pass_the_check(data_dir: Path) -> None:
     assert checks.overridden_templates() == []

@@ -1,4 +1,4 @@
-"""Mails of a kind that only a later version knows, after a downgrade: they are shown without a preview, and wait."""
+"""Emails of a kind that only a later version supports, after a downgrade: they have no preview, and wait."""
 
 import json
 from collections.abc import Callable
@@ -9,18 +9,18 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from notifications import delivery
 from notifications.models import OutboxMail, State
-from tests.notifications.post import Post
+from notifications.sending import delivery
+from tests.notifications.mail_server import MailServer
 
-Owe = Callable[..., OutboxMail]
+Enqueue = Callable[..., OutboxMail]
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("en", "There is no preview: this version"), ("es", "No hay vista previa: esta versión")]
+    ("language", "words"), [("en", "No preview: this version"), ("es", "Sin vista previa: esta versión")]
 )
-def test_the_admin_panel_shows_them(root: User, owe: Owe, language: str, words: str) -> None:
-    mail, client = owe("goodbye"), Client(HTTP_ACCEPT_LANGUAGE=language)
+def test_the_admin_panel_shows_them(root: User, enqueue: Enqueue, language: str, words: str) -> None:
+    mail, client = enqueue("goodbye"), Client(HTTP_ACCEPT_LANGUAGE=language)
     client.force_login(root, backend="accounts.backends.LoginBackend")
     page = client.get(reverse("admin:notifications_outboxmail_change", args=[mail.pk])).content.decode()
     assert words in page
@@ -30,18 +30,18 @@ def test_the_admin_panel_shows_them(root: User, owe: Owe, language: str, words: 
     assert "goodbye" in client.get(reverse("admin:notifications_outboxmail_changelist")).content.decode()
 
 
-def test_the_command_shows_them(owe: Owe, capsys: pytest.CaptureFixture[str]) -> None:
-    mail = owe("goodbye")
+def test_the_command_shows_them(enqueue: Enqueue, capsys: pytest.CaptureFixture[str]) -> None:
+    mail = enqueue("goodbye")
     call_command("mails", "show", str(mail.pk))
-    assert "There is no preview" in capsys.readouterr().out
+    assert "No preview" in capsys.readouterr().out
     call_command("mails", "show", str(mail.pk), "--json")
     document = json.loads(capsys.readouterr().out)
     assert (document["kind"], document["subject"], document["text"]) == ("goodbye", None, None)
 
 
-def test_a_kind_of_a_newer_version_is_tried_again(owe: Owe, ana: User, post: Post) -> None:
-    mail = owe("birthday")
+def test_a_kind_of_a_newer_version_is_retried(enqueue: Enqueue, ana: User, mail_server: MailServer) -> None:
+    mail = enqueue("birthday")
     delivery.deliver(mail.pk)
     settled = OutboxMail.objects.get(pk=mail.pk)
-    assert (settled.state, settled.last_error) == (State.OWED, "This version does not know mails of this kind.")
-    assert post.mails == []
+    assert (settled.state, settled.last_error) == (State.PENDING, "This version does not support this kind of email.")
+    assert mail_server.mails == []

@@ -1,4 +1,4 @@
-"""What a Celery worker tells of itself, and to whom."""
+"""The information that a Celery worker gives away."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 from tests.notifications.conftest import Broker
 from tests.usermanager.processes import PROJECT, clean_environment, eventually, running
 
-CELERY = [sys.executable, "-m", "celery", "-A", "celery_app"]
+CELERY = ["-m", "celery", "-A", "celery_app"]
 WORKER = [*CELERY, "worker", "--pool", "solo", "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
 
 
@@ -23,10 +23,10 @@ def test_a_worker_shows_life_in_a_file_and_answers_no_remote_control(broker: Bro
     with running(command, environment, ready="ready") as worker:
         eventually(alive.exists)
         alive.unlink()
-        inspecting = [*CELERY, "inspect", "conf", "--timeout", "2", "--destination", name]
-        told = subprocess.run(inspecting, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-        assert "No nodes replied" in told.stdout + told.stderr
-        assert "guest" not in told.stdout
+        inspecting = [sys.executable, *CELERY, "inspect", "conf", "--timeout", "2", "--destination", name]
+        reply = subprocess.run(inspecting, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+        assert "No nodes replied" in reply.stdout + reply.stderr
+        assert "guest" not in reply.stdout
         eventually(alive.exists)
         assert worker.stop() == 0
     assert "guest:guest" not in worker.printed

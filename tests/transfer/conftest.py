@@ -1,4 +1,4 @@
-"""What these tests share: importing text as if it were a file, and the exports of other products."""
+"""Shared by these tests: imports text as if it were a file."""
 
 import json
 from collections.abc import Callable
@@ -14,15 +14,15 @@ Importing = Callable[..., str]
 
 @pytest.fixture
 def import_users(db: None, tmp_path: Path) -> Importing:
-    """Runs the command over the text and returns what it says, the refusal included."""
+    """Returns a function that imports the text, and returns the output and the error of the command."""
 
     def run(text: str, **options: Any) -> str:
         file, said = tmp_path / "users", StringIO()
         file.write_text(text, "utf-8", "surrogateescape", "")
         try:
             call_command("import_users", str(file), stdout=said, stderr=said, **options)
-        except CommandError as refusal:
-            said.write(f"{refusal}\n")
+        except CommandError as error:
+            said.write(f"{error}\n")
         return said.getvalue()
 
     return run

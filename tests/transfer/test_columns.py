@@ -1,4 +1,4 @@
-"""manage.py import_users drops no column without a word."""
+"""manage.py import_users stops at columns that it does not read."""
 
 import json
 from typing import Any
@@ -22,16 +22,16 @@ BCRYPT = "$2b$04$UNG9doL5F2lJHvefbPOvr.OAAw81NCd6tRlBy5Om29S/oUgSUmRwq"
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_columns_that_nothing_reads_are_named_before_anything_is_imported(
+def test_unknown_columns_are_named_before_anything_is_imported(
     import_users: Importing, settings: Any, name: str, is_csv: bool, dry_run: bool
 ) -> None:
     settings.FIREBASE_SIGNER_KEY = b"key"
-    address = FORMATS[name].layout.address
+    address = FORMATS[name].layout.email_column
     rows = [{address: "ana@example.com", "shoe size": "7"}, {address: "dora@example.com", "colour": "red"}]
     text = f"{address},shoe size,colour\nana@example.com,7,red\n" if is_csv else lines(*rows)
     said = import_users(text, format=name, dry_run=dry_run)
-    assert f"Nothing is imported: --format {name} has no place for colour, shoe size." in said
-    assert "--ignore-columns 'colour,shoe size' leaves it out." in said
+    assert f"Nothing was imported: --format {name} doesn't read colour, shoe size." in said
+    assert "leave them out with --ignore-columns 'colour,shoe size'." in said
     assert not User.objects.exists()
     assert not ImportRun.objects.exists()
     created = 1 if is_csv else 2
@@ -39,21 +39,21 @@ def test_columns_that_nothing_reads_are_named_before_anything_is_imported(
     assert f"{created} created" in import_users(text, format=name, dry_run=True, ignore_columns="*")
 
 
-def test_the_export_of_another_product_read_as_ours_is_refused(import_users: Importing) -> None:
+def test_the_export_of_another_product_needs_its_format(import_users: Importing) -> None:
     user = {"localId": "u1", "email": "dora@example.com", "emailVerified": True, "passwordHash": "aGFzaA==", "salt": ""}
     said = import_users(json.dumps({"users": [user]}))
-    assert "--format usermanager has no place for emailVerified, localId, passwordHash, salt." in said
+    assert "--format usermanager doesn't read emailVerified, localId, passwordHash, salt." in said
     assert not User.objects.exists()
 
 
-def test_names_are_shown_as_one_short_line(import_users: Importing) -> None:
+def test_unknown_columns_are_printed_in_one_short_line(import_users: Importing) -> None:
     said = import_users(
         lines({"email": "dora@example.com", "a\nb\x1b[2J": 1, "x" * 1000: 1, **dict.fromkeys(map(str, range(99)))})
     )
     assert len(said) < 1000
     assert said.count("\n") == 1
     assert "\x1b" not in said
-    assert "and 71 more. Rename what you need; --ignore-columns '*' leaves it out." in said
+    assert "and 71 more. Rename the ones that you need, or leave them out with --ignore-columns '*'." in said
 
 
 @pytest.mark.parametrize(
@@ -64,20 +64,21 @@ def test_names_are_shown_as_one_short_line(import_users: Importing) -> None:
         ('email,"Last, First"', "Last, First"),
     ],
 )
-def test_columns_that_an_option_cannot_name_are_left_out_with_a_star(
-    import_users: Importing, head: str, shown: str
-) -> None:
+def test_a_star_ignores_columns_that_the_option_cannot_name(import_users: Importing, head: str, shown: str) -> None:
     text = f"{head}\nana@example.com{',' * (head.count(',') - head.count('Last,'))}\n"
-    assert f"no place for {shown}. Rename what you need; --ignore-columns '*' leaves it out." in import_users(text)
+    assert (
+        f"doesn't read {shown}. Rename the ones that you need, or leave them out with --ignore-columns '*'."
+        in import_users(text)
+    )
     assert "1 created" in import_users(text, ignore_columns="*")
 
 
-def test_spaces_around_the_names_of_an_option_do_not_count(import_users: Importing) -> None:
+def test_spaces_around_ignored_columns_do_not_count(import_users: Importing) -> None:
     text = "email,shoe size,colour\nana@example.com,7,red\n"
     assert "1 created" in import_users(text, ignore_columns="shoe size, colour")
 
 
-def test_a_column_that_is_known_can_be_ignored_too(import_users: Importing) -> None:
+def test_a_known_column_can_be_ignored(import_users: Importing) -> None:
     row = {"email": "dora@example.com", "id": "no UUID", "role": "admin", "password_hash": BCRYPT}
     assert "1 created, 0 updated, 0 skipped, 0 rejected" in import_users(lines(row), ignore_columns="id,role")
     assert (User.objects.get().role.name, User.objects.get().has_usable_password()) == ("user", True)
@@ -86,7 +87,7 @@ def test_a_column_that_is_known_can_be_ignored_too(import_users: Importing) -> N
 def test_a_column_within_an_object_can_be_ignored(import_users: Importing) -> None:
     fields = {"email": "dora@example.com", "first_name": "Dora", "shoe_size": 7}
     text = json.dumps([{"model": "shop.customer", "pk": 1, "fields": fields}])
-    assert "no place for shoe_size." in import_users(text, format="django")
+    assert "doesn't read shoe_size." in import_users(text, format="django")
     assert "1 created" in import_users(text, format="django", ignore_columns="shoe_size,first_name")
     assert User.objects.get().full_name == ""
 
@@ -144,14 +145,14 @@ def test_firebase_with_another_separator(import_users: Importing, settings: Any,
     assert f"The first line has {word} between its cells: save the file as CSV with commas." in said
 
 
-def test_firebase_wants_the_parameters_of_the_project(import_users: Importing, settings: Any) -> None:
+def test_firebase_needs_the_parameters_of_the_project(import_users: Importing, settings: Any) -> None:
     text = json.dumps({"users": [FIREBASE_USER]})
     assert "Set FIREBASE_SIGNER_KEY (or FIREBASE_SIGNER_KEY_FILE)" in import_users(text, format="firebase")
     assert not User.objects.exists()
     assert "1 created" in import_users(text, format="firebase", ignore_columns="passwordHash", dry_run=True)
     settings.FIREBASE_SIGNER_KEY = b"key"
     for odd in ({"firebase_rounds": 0}, {"firebase_mem_cost": 40}, {"firebase_salt_separator": "?"}):
-        assert "The --firebase options are no project's: " in import_users(text, format="firebase", **odd)
+        assert "The --firebase options are invalid: " in import_users(text, format="firebase", **odd)
     import_users(text, format="firebase", firebase_rounds=4, firebase_mem_cost=10, firebase_salt_separator="YQ==")
     assert User.objects.get().password.startswith("firebase_scrypt$4,10,YQ==$")
     bad = {**FIREBASE_USER, "email": "elsa@example.com", "salt": "*"}

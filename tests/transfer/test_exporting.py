@@ -1,4 +1,4 @@
-"""manage.py export_users: what it writes imports again to the same users, and a spreadsheet runs none of it."""
+"""manage.py export_users: its file imports to the same users, and no cell of it is run as a formula."""
 
 import csv
 import json
@@ -18,15 +18,16 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import invitations, passwords, spreadsheets, tokens, users
+from accounts import invitations, one_time_tokens, passwords, users
 from accounts.models import AuditChain, AuditEvent, Role, User
 from accounts.models.identifiers import new_id
-from accounts.tokens import Purpose
-from notifications import delivery
+from accounts.one_time_tokens import Purpose
+from accounts.transfer import csv_escaping
 from notifications.models import OutboxMail
+from notifications.sending import delivery
 from tests.conftest import PASSWORD
 from tests.transfer.conftest import Importing
-from tests.usermanager.processes import PROJECT, clean_environment, manage
+from tests.usermanager.processes import PROJECT, clean_environment, create_tables, manage
 
 FIELDS = (
     *("id", "email", "email_key", "full_name", "role__name", "is_active", "email_verified", "locale", "metadata"),
@@ -70,7 +71,7 @@ def test_an_export_imports_to_the_same_users(import_users: Importing, tmp_path: 
 
 @pytest.fixture
 def states(person: Callable[..., User], role: Callable[..., Role]) -> dict[str, str]:
-    """People in all states that an installation keeps, and how the invitation of each stands."""
+    """Creates users in all states, and returns the state of the invitation of each."""
     role("support", "users.view")
     person("dora", role="support")
     users.suspend(person("emil"), actor=None, reason="=Chargeback, again", until=timezone.now() + timedelta(days=9))
@@ -78,22 +79,22 @@ def states(person: Callable[..., User], role: Callable[..., Role]) -> dict[str, 
     for name in ("sent", "revoked", "accepted"):
         users.create(f"{name}@example.com", actor=None)
     invitations.revoke(User.objects.get(email="revoked@example.com"), actor=None)
-    passwords.reset(mailed_token("accepted@example.com"), PASSWORD)
+    passwords.reset(issue_token("accepted@example.com"), PASSWORD)
     return invitation_states()
 
 
-def mailed_token(address: str) -> str:
+def issue_token(address: str) -> str:
     user = User.objects.get(email=address)
-    return tokens.issue(user, Purpose.PASSWORD_RESET, request=new_id(), email=address)
+    return one_time_tokens.issue(user, Purpose.PASSWORD_RESET, request=new_id(), email=address)
 
 
 def invitation_states() -> dict[str, str]:
-    found: Any = invitations.with_states(User.objects.order_by("email"))
-    return {user.email: user.invitation for user in found}
+    found: Any = invitations.annotate_state(User.objects.order_by("email"))
+    return {user.email: user.invitation_state for user in found}
 
 
-def moved(import_users: Importing, file: Path, **options: Any) -> str:
-    """Exports into a file that a fresh installation imports."""
+def move(import_users: Importing, file: Path, **options: Any) -> str:
+    """Exports to a file, empties the database and imports the file."""
     export(file, **options)
     OutboxMail.objects.all().delete()
     User.objects.all().delete()
@@ -104,7 +105,7 @@ def moved(import_users: Importing, file: Path, **options: Any) -> str:
 
 
 @pytest.mark.parametrize("name", ["users.csv", "users.jsonl"])
-def test_roles_suspensions_and_invitations_come_along(
+def test_roles_suspensions_and_invitations_are_exported_and_imported(
     import_users: Importing, tmp_path: Path, states: dict[str, str], name: str
 ) -> None:
     assert {states[f"{name}@example.com"] for name in ("sent", "revoked", "accepted")} == {
@@ -113,25 +114,25 @@ def test_roles_suspensions_and_invitations_come_along(
         "accepted",
     }
     before = stored()
-    assert "6 created, 0 updated, 0 skipped, 0 rejected" in moved(import_users, tmp_path / name, with_hashes=True)
+    assert "6 created, 0 updated, 0 skipped, 0 rejected" in move(import_users, tmp_path / name, with_hashes=True)
     assert stored() == before
     assert invitation_states() == states
     assert Role.objects.get(name="support").permissions == []
     assert AuditEvent.objects.get(kind="role:created").data == {"role": "support", "permissions": []}
 
 
-def test_without_hashes_who_accepted_an_invitation_has_none(
+def test_without_hashes_an_accepted_invitation_is_left_out(
     import_users: Importing, tmp_path: Path, states: dict[str, str]
 ) -> None:
-    moved(import_users, tmp_path / "users.csv")
+    move(import_users, tmp_path / "users.csv")
     assert invitation_states() == states | {"accepted@example.com": "none"}
     assert not User.objects.get(email="accepted@example.com").is_uninvited
 
 
-def test_who_was_uninvited_gets_in_by_no_forgotten_password(
+def test_a_user_whose_invitation_was_revoked_gets_no_reset_link(
     import_users: Importing, tmp_path: Path, states: dict[str, str]
 ) -> None:
-    moved(import_users, tmp_path / "users.csv", with_hashes=True)
+    move(import_users, tmp_path / "users.csv", with_hashes=True)
     import_users("email,invited_at,invitation_ended_at\neva@example.com,2026-01-01,2026-01-02\n", invite=True)
     for address in ("revoked@example.com", "eva@example.com", "sent@example.com"):
         passwords.request_reset(address)
@@ -145,24 +146,24 @@ def test_who_was_uninvited_gets_in_by_no_forgotten_password(
 
 
 @pytest.mark.usefixtures("crowd")
-def test_hashes_are_written_only_when_asked_for(tmp_path: Path) -> None:
+def test_hashes_are_written_only_with_the_option(tmp_path: Path) -> None:
     export(tmp_path / "users.csv")
     assert "password_hash" not in (tmp_path / "users.csv").read_text()
     assert (tmp_path / "users.csv").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.usefixtures("crowd")
-def test_the_filters_of_the_api_narrow_it(tmp_path: Path) -> None:
+def test_the_filters_of_the_api_select_users(tmp_path: Path) -> None:
     assert export(tmp_path / "users.jsonl", role="admin", is_active="false") == "Exported 1 user.\n"
     assert [json.loads(line)["email"] for line in (tmp_path / "users.jsonl").open()] == ["root@example.com"]
-    with pytest.raises(CommandError) as refusal:
+    with pytest.raises(CommandError) as error:
         export(tmp_path / "none.jsonl", is_active="perhaps")
-    assert refusal.value.returncode == 2
+    assert error.value.returncode == 2
     assert not (tmp_path / "none.jsonl").exists()
 
 
 @pytest.mark.usefixtures("crowd")
-def test_a_spreadsheet_runs_no_cell(tmp_path: Path) -> None:
+def test_no_cell_begins_like_a_formula(tmp_path: Path) -> None:
     export(tmp_path / "users.csv")
     with (tmp_path / "users.csv").open(newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
@@ -177,10 +178,8 @@ BEFORE = ("Ana;", "Ana;Ana; ", 'Ana;"', "Ana\t", "Ana\n", "Ana\r\n", ";", "'", '
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_no_spreadsheet_of_any_country_runs_a_part_of_a_cell(
-    person: Callable[..., User], tmp_path: Path, separator: str
-) -> None:
-    """Their programs split at semicolons or tabs, within quotation marks that do not begin a cell, too."""
+def test_no_part_of_a_cell_begins_like_a_formula(person: Callable[..., User], tmp_path: Path, separator: str) -> None:
+    """Some programs split cells at semicolons or tabs, even within quotation marks that do not begin a cell."""
     formulas = [f'{before}{begins}HYPERLINK("http://evil.example")' for before in BEFORE for begins in FORMULA]
     user = person("ana")
     for number, formula in enumerate(formulas):
@@ -196,17 +195,18 @@ def test_no_spreadsheet_of_any_country_runs_a_part_of_a_cell(
 
 
 @given(st.text() | st.text("'\"=+-@;\t\r\n a\uff1d"))
-def test_what_was_defused_is_restored(cell: str) -> None:
-    defused = spreadsheets.defused(cell)
-    assert spreadsheets.restored(defused) == cell
-    parts = re.split(r"[;\t\r\n]", defused)
+def test_unescaping_restores_the_cell(cell: str) -> None:
+    escaped = csv_escaping.escape_formulas(cell)
+    assert csv_escaping.unescape_formulas(escaped) == cell
+    parts = re.split(r"[;\t\r\n]", escaped)
     assert not [part for part in parts if part.lstrip(' "').startswith(FORMULA)]
 
 
 @pytest.mark.process
-def test_a_pipe_takes_it_from_one_installation_to_the_next(tmp_path: Path) -> None:
+def test_a_pipe_moves_users_from_one_installation_to_another(tmp_path: Path) -> None:
     here, there = str(tmp_path / "here"), str(tmp_path / "there")
     for folder in (here, there):
+        create_tables(Path(folder))
         manage("prepare", BCRYPT_ROUNDS="4", DATA_DIR=folder)
     manage("users", "create", "ana@example.com", DATA_DIR=here)
     exported = piped("export_users", folder=here)
@@ -221,6 +221,6 @@ def piped(command: str, *, folder: str, given: bytes = b"") -> bytes:
 
 
 @pytest.mark.django_db
-def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be written: No such file or directory"):
         export(tmp_path / "nowhere" / "users.csv")

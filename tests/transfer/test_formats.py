@@ -1,4 +1,4 @@
-"""The exports of other products, as they write them."""
+"""manage.py import_users reads the exports of other products as they are."""
 
 import json
 
@@ -27,7 +27,7 @@ def test_supabase_as_csv_of_auth_users(import_users: Importing) -> None:
         ",,authenticated,authenticated,gone@example.com,,,,,,,2024-04-01 12:00:00+00,,,2024-07-01 00:00:00+00,f\n"
     )
     assert "2 created" in (said := import_users(text, format="supabase"))
-    assert "Line 4: deleted_at: the user was deleted there" in said
+    assert "Line 4: deleted_at: the user was deleted in Supabase" in said
     assert (str(dora().pk), dora().full_name, dora().email_verified) == (ID, "Dora Díaz", True)
     assert (dora().role.name, dora().metadata["plan"], dora().password) == ("user", "pro", f"bcrypt${BCRYPT}")
     assert dora().created_at.isoformat() == "2024-04-01T12:00:00.123456+00:00"
@@ -85,7 +85,7 @@ def test_keycloak_as_a_realm_export(import_users: Importing) -> None:
     said = import_users(json.dumps(realm, indent=2), format="keycloak")
     assert "2 created, 0 updated, 0 skipped, 1 rejected, 1 warnings" in said
     assert "Line 3: password_hash: the password hash is damaged; imported without it" in said
-    assert "Line 2: email: write a mail address" in said
+    assert "Line 2: email: write an email address" in said
     assert (str(dora().pk), dora().full_name, dora().is_active, dora().locale) == (ID, "Dora Díaz", False, "es")
     assert (dora().role.name, dora().metadata["plan"]) == ("user", ["pro"])
     assert dora().password == "argon2$argon2id$v=19$m=7168,t=5,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA"
@@ -133,7 +133,7 @@ FIELDS = {
     ],
     ids=["dumpdata", "dumpdata --indent", "dumpdata --format jsonl", "CSV of the table"],
 )
-def test_django_in_each_of_its_ways(import_users: Importing, text: str) -> None:
+def test_django_in_each_of_its_forms(import_users: Importing, text: str) -> None:
     assert "1 created" in import_users(text, format="django")
     assert (dora().full_name, dora().role.name, dora().password) == ("Dora Díaz", "user", FIELDS["password"])
 
@@ -155,7 +155,7 @@ def test_a_byte_order_mark_and_windows_lines_do_no_harm(import_users: Importing)
     assert "1 created" in import_users("\ufeffemail,full_name\r\ndora@example.com,Dora\r\n")
 
 
-def test_what_is_not_utf_8_is_rejected_line_by_line(import_users: Importing) -> None:
+def test_lines_that_are_not_utf_8_are_rejected(import_users: Importing) -> None:
     text = "email,full_name\ndora@example.com,Dora\neva@example.com,Eva \udcff\n"
     assert "Line 3: it is not UTF-8" in import_users(text)
     assert not User.objects.exclude(email="dora@example.com").exists()

@@ -1,4 +1,4 @@
-"""Everybody whose password hash was imported logs in with the old password, and gets a hash of ours by that."""
+"""A user with an imported password hash logs in with the old password, which replaces the hash."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, ScryptPasswordHasher
 from rest_framework.test import APIClient
 
-from accounts import hashers
+from accounts.hashing import hashers
 from accounts.models import User
 from accounts.transfer import hashes
 from accounts.transfer.hashes import UnknownHash
@@ -41,7 +41,7 @@ def test_a_hash_made_by_another_program(import_users: Importing, stranger: APICl
 
 @pytest.fixture(autouse=True)
 def signer_key(settings: Any) -> None:
-    """The one of Firebase's own example."""
+    """Sets the key of Firebase's own example."""
     key = "jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA=="
     settings.FIREBASE_SIGNER_KEY = base64.b64decode(key)
 
@@ -70,7 +70,7 @@ def test_a_hash_of_django(import_users: Importing, stranger: APIClient, encoded:
     logs_in(stranger, PASSWORD)
 
 
-def test_a_hash_of_scrypt_that_takes_as_much_memory_as_may_be(import_users: Importing, stranger: APIClient) -> None:
+def test_a_hash_of_scrypt_that_takes_the_maximum_of_memory(import_users: Importing, stranger: APIClient) -> None:
     key = hashlib.scrypt(PASSWORD.encode(), salt=b"salt", n=2**17, r=8, p=1, maxmem=2**28, dklen=64)
     encoded = f"scrypt${2**17}$salt$8$1${base64.b64encode(key).decode()}"
     import_users(lines({"email": "dora@example.com", "password_hash": encoded}))
@@ -78,7 +78,7 @@ def test_a_hash_of_scrypt_that_takes_as_much_memory_as_may_be(import_users: Impo
 
 
 @pytest.mark.parametrize("prefix", ["", "bcrypt_sha256$"])
-def test_a_hash_of_bcrypt_with_bits_where_others_do_not_look(
+def test_a_hash_of_bcrypt_with_padding_bits_that_others_ignore(
     import_users: Importing, stranger: APIClient, prefix: str
 ) -> None:
     secret = hashlib.sha256(PASSWORD.encode()).hexdigest() if prefix else PASSWORD
@@ -107,13 +107,13 @@ def test_a_hash_of_bcrypt_with_bits_where_others_do_not_look(
         "wordpress_bcrypt$$2y$99$UNG9doL5F2lJHvefbPOvr.OAAw81NCd6tRlBy5Om29S/oUgSUmRwq",
     ],
 )
-def test_a_stored_hash_that_nothing_can_check_is_a_wrong_password(stranger: APIClient, ana: User, stored: str) -> None:
+def test_a_stored_hash_that_is_invalid_counts_as_a_wrong_password(stranger: APIClient, ana: User, stored: str) -> None:
     User.objects.filter(pk=ana.pk).update(password=stored)
     body = {"email": ana.email, "password": PASSWORD}
     refused(stranger.post("/api/v1/auth/login/", body, "json"), 401, "invalid_credentials")
 
 
-def test_a_stored_hash_that_nothing_can_check_takes_the_time_of_ours(settings: Any) -> None:
+def test_a_stored_hash_that_is_invalid_takes_the_time_of_a_valid_one(settings: Any) -> None:
     settings.BCRYPT_ROUNDS = 10
     ours = hashers.make(PASSWORD)
     right, damaged = (_quickest(encoded) for encoded in (ours, "foreign_pbkdf2$sha999,1$YQ==$YQ=="))
@@ -155,9 +155,9 @@ def test_a_hash_of_keycloak(import_users: Importing, stranger: APIClient, how: d
 
 
 @pytest.mark.parametrize("encoded", [one["hash"] for one in HASHES])
-def test_what_an_export_writes_reads_as_the_same(encoded: str) -> None:
-    ours = hashes.encoded(encoded)
-    assert hashes.encoded(ours) == ours
+def test_a_normalized_hash_is_normalized_to_itself(encoded: str) -> None:
+    ours = hashes.normalize(encoded)
+    assert hashes.normalize(ours) == ours
 
 
 @pytest.mark.parametrize(
@@ -201,6 +201,6 @@ def test_what_an_export_writes_reads_as_the_same(encoded: str) -> None:
         "0cc175b9c0f1b6a831c399e269772661",
     ],
 )
-def test_a_hash_that_cannot_be_checked_in_bearable_time_is_refused(text: str) -> None:
+def test_a_hash_that_is_unknown_invalid_or_too_slow_is_rejected(text: str) -> None:
     with pytest.raises(UnknownHash):
-        hashes.encoded(text)
+        hashes.normalize(text)

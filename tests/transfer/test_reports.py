@@ -1,4 +1,4 @@
-"""The report of an import has each rejected line once, whatever stopped the import in between."""
+"""The report of an import has each rejected line once, even if the import was stopped and resumed."""
 
 import csv
 import os
@@ -13,12 +13,12 @@ import pytest
 from django.core.management import CommandError
 from django.db import IntegrityError
 
-from accounts.models import ImportRun, User
-from accounts.transfer import importing, storing
+from accounts.models import ImportRun
+from accounts.transfer import importing, user_table
+from accounts.transfer.bulk_insert import Tally
 from accounts.transfer.importing import Import
-from accounts.transfer.storing import Tally
 from tests.transfer.conftest import Importing
-from tests.usermanager.processes import PROJECT, clean_environment, eventually, manage
+from tests.usermanager.processes import PROJECT, clean_environment, create_tables, eventually, manage
 
 LINES = 30_000
 THREE = "email\na\nb\nc\n"
@@ -32,10 +32,10 @@ def reported(report: Path) -> list[int]:
 
 
 @pytest.mark.process
-def test_a_kill_neither_thins_nor_doubles_the_report(tmp_path: Path) -> None:
+def test_an_import_that_is_killed_neither_loses_nor_duplicates_lines_of_the_report(tmp_path: Path) -> None:
     folder, users, report = str(tmp_path / "var"), tmp_path / "users.csv", tmp_path / "rejected.csv"
     users.write_text("email\n" + "".join(f"user{number}\nuser{number}@example.com\n" for number in range(LINES // 2)))
-    manage("prepare", DATA_DIR=folder, BCRYPT_ROUNDS="4")
+    create_tables(tmp_path / "var")
     arguments = ["import_users", str(users), "--report", str(report)]
     command = [sys.executable, str(PROJECT / "manage.py"), *arguments]
     with subprocess.Popen(command, env=clean_environment(DATA_DIR=folder), stderr=subprocess.DEVNULL) as process:
@@ -56,39 +56,39 @@ def _lines_done(folder: Path) -> int:
         return int(database.execute("SELECT coalesce(max(lines), 0) FROM accounts_importrun").fetchone()[0])
 
 
-def test_a_batch_that_is_tried_again_is_reported_once(
+def test_a_batch_that_is_repeated_is_reported_once(
     import_users: Importing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on PostgreSQL, where somebody may register one of the addresses meanwhile."""
-    tries: list[bool] = []
-    insert = storing.insert
+    """As on PostgreSQL, where a user may register one of the addresses meanwhile."""
+    attempts: list[bool] = []
+    insert = user_table.insert
 
-    def insert_at_second_try(users: list[User]) -> None:
-        tries.append(True)
-        if len(tries) == 1:
+    def insert_at_second_attempt(users: list[user_table.Values]) -> None:
+        attempts.append(True)
+        if len(attempts) == 1:
             raise IntegrityError
         insert(users)
 
-    monkeypatch.setattr(storing, "insert", insert_at_second_try)
+    monkeypatch.setattr(user_table, "insert", insert_at_second_attempt)
     report = tmp_path / "rejected.csv"
     said = import_users("email\nnobody\nana@example.com\n", report=str(report))
     assert "1 created, 0 updated, 0 skipped, 1 rejected" in said
-    assert (len(tries), reported(report)) == (2, [2])
+    assert (len(attempts), reported(report)) == (2, [2])
 
 
 @pytest.fixture
 def stopped(import_users: Importing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The report of an import of three rejected lines that ended before the second was committed."""
-    report, conclude = tmp_path / "rejected.csv", Import._conclude
+    """Returns the report of an import of three rejected lines that stopped before the second was committed."""
+    report, conclude = tmp_path / "rejected.csv", Import._end_batch
 
     def stop_at_the_second(work: Import, lines: int, tally: Tally, report_bytes: int) -> None:
         if lines == 2:
             raise CommandError("stopped")
         conclude(work, lines, tally, report_bytes)
 
-    monkeypatch.setattr(importing, "BATCH", 1)
+    monkeypatch.setattr(importing, "BATCH_SIZE", 1)
     with monkeypatch.context() as stopping:
-        stopping.setattr(Import, "_conclude", stop_at_the_second)
+        stopping.setattr(Import, "_end_batch", stop_at_the_second)
         assert "stopped" in import_users(THREE, report=str(report))
     assert ImportRun.objects.get().lines == 1
     return report
@@ -100,13 +100,13 @@ def test_the_report_is_written_before_the_batch_is_committed(import_users: Impor
     assert reported(stopped) == [2, 3, 4]
 
 
-def test_a_report_that_was_taken_away_meanwhile_begins_anew(import_users: Importing, stopped: Path) -> None:
+def test_a_report_that_was_deleted_meanwhile_is_created_again(import_users: Importing, stopped: Path) -> None:
     stopped.unlink()
-    assert "it goes on after 1 lines" in import_users(THREE, report=str(stopped))
+    assert "was stopped after 1 lines" in import_users(THREE, report=str(stopped))
     assert reported(stopped) == [3, 4]
 
 
-def test_an_older_report_gives_way(import_users: Importing, tmp_path: Path) -> None:
+def test_an_older_report_is_overwritten(import_users: Importing, tmp_path: Path) -> None:
     report = tmp_path / "rejected.csv"
     report.write_text("line,reason,kind\r\n" + "1,of yesterday,rejected\r\n" * 9)
     import_users("email\nana@example.com\n", report=str(report))
@@ -114,9 +114,9 @@ def test_an_older_report_gives_way(import_users: Importing, tmp_path: Path) -> N
 
 
 @pytest.mark.process
-def test_a_pipe_takes_a_report_too(tmp_path: Path) -> None:
+def test_a_report_may_be_written_to_a_pipe(tmp_path: Path) -> None:
     folder, users = str(tmp_path / "var"), tmp_path / "users.csv"
     users.write_text("email\nnobody\n")
-    manage("prepare", DATA_DIR=folder, BCRYPT_ROUNDS="4")
+    create_tables(tmp_path / "var")
     ended = manage("import_users", str(users), "--report", "/dev/stdout", DATA_DIR=folder)
     assert "line,reason,kind\n2,email: write" in ended.stdout.replace("\r\n", "\n")

@@ -10,8 +10,8 @@ from django.core.management import CommandError
 from accounts import passwords
 from accounts.models import AuditEvent, User
 from accounts.transfer import importing
+from accounts.transfer.bulk_insert import Tally
 from accounts.transfer.importing import Import
-from accounts.transfer.storing import Tally
 from notifications.models import OutboxMail
 from tests.transfer.conftest import Importing, lines
 
@@ -37,7 +37,7 @@ BROKEN: dict[str, Any] = {
         ("suspension_reason", "a\tb"),
     ],
 )
-def test_a_user_comes_in_without_a_part_that_cannot_be_stored(import_users: Importing, name: str, value: Any) -> None:
+def test_a_user_is_imported_without_an_invalid_value(import_users: Importing, name: str, value: Any) -> None:
     whole = {"full_name": "Dora", "locale": "es", "metadata": {"plan": "pro"}, "password_hash": BCRYPT}
     said = import_users(lines({"email": "dora@example.com", "is_active": False, **whole, name: value}))
     assert f"Line 1: {name}: " in said
@@ -59,7 +59,7 @@ def test_a_strict_import_rejects_the_user(import_users: Importing) -> None:
     assert not User.objects.exists()
 
 
-def test_a_user_without_their_hash_sets_a_password_by_mail(import_users: Importing) -> None:
+def test_a_user_without_a_hash_sets_a_password_by_email(import_users: Importing) -> None:
     import_users(lines({"email": "dora@example.com", "password_hash": BROKEN["password_hash"]}))
     passwords.request_reset("dora@example.com")
     assert [(mail.kind, mail.email) for mail in OutboxMail.objects.all()] == [("password_reset", "dora@example.com")]
@@ -67,7 +67,7 @@ def test_a_user_without_their_hash_sets_a_password_by_mail(import_users: Importi
     assert OutboxMail.objects.filter(kind="invitation", email="elsa@example.com").exists()
 
 
-def test_an_update_leaves_what_the_file_holds_in_no_readable_way(import_users: Importing, ana: User) -> None:
+def test_an_update_ignores_invalid_values(import_users: Importing, ana: User) -> None:
     before = User.objects.filter(pk=ana.pk).values().get()
     said = import_users(lines({"email": ana.email, **BROKEN}), on_conflict="update")
     assert "0 created, 1 updated, 0 skipped, 0 rejected, 4 warnings" in said
@@ -80,7 +80,7 @@ def test_an_update_leaves_what_the_file_holds_in_no_readable_way(import_users: I
 def test_a_dry_run_gives_the_same_warnings(
     import_users: Importing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_conflict: str, size: int
 ) -> None:
-    monkeypatch.setattr(importing, "BATCH", size)
+    monkeypatch.setattr(importing, "BATCH_SIZE", size)
     text = lines(
         {"email": "dora@example.com", **BROKEN},
         {"email": "nobody", **BROKEN},
@@ -101,16 +101,16 @@ def test_an_import_that_was_stopped_reports_each_warning_once(
     import_users: Importing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = lines(*({"email": f"user{number}@example.com", "locale": "fr"} for number in range(3)), {"email": "nobody"})
-    report, conclude = tmp_path / "report.csv", Import._conclude
+    report, conclude = tmp_path / "report.csv", Import._end_batch
 
     def stop_at_the_second(work: Import, lines: int, tally: Tally, report_bytes: int) -> None:
         if lines == 2:
             raise CommandError("stopped")
         conclude(work, lines, tally, report_bytes)
 
-    monkeypatch.setattr(importing, "BATCH", 1)
+    monkeypatch.setattr(importing, "BATCH_SIZE", 1)
     with monkeypatch.context() as stopping:
-        stopping.setattr(Import, "_conclude", stop_at_the_second)
+        stopping.setattr(Import, "_end_batch", stop_at_the_second)
         assert "stopped" in import_users(text, report=str(report))
     assert "3 created, 0 updated, 0 skipped, 1 rejected, 3 warnings" in import_users(text, report=str(report))
     with report.open(newline="") as file:

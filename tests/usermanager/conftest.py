@@ -1,4 +1,4 @@
-"""What the tests of settings share: the settings as an environment makes them, and how it is refused."""
+"""Fixtures for tests of settings: the settings of an environment, and the errors of an invalid one."""
 
 import os
 import runpy
@@ -15,7 +15,7 @@ Settings = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def settings_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings as they are when the environment holds nothing but these variables."""
+    """Returns a function that reads the settings in an environment with only these variables."""
 
     def read(**variables: str) -> dict[str, Any]:
         environment = clean_environment(**{"DATA_DIR": str(tmp_path / "var")} | variables)
@@ -29,8 +29,8 @@ def settings_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.fixture
-def refusal_of(settings_with: Settings, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
-    """The lines with which these variables are refused."""
+def errors_of(settings_with: Settings, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Returns a function that reads invalid variables and returns the printed lines."""
 
     def refuse(**variables: str) -> list[str]:
         with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, which may be stopped, frozen and made read-only as the shared one may not."""
+"""A PostgreSQL server that tests start themselves, to stop it, freeze it or make it read-only."""
 
 import os
 import shutil
@@ -15,11 +15,11 @@ from tests.conftest import missing
 from tests.usermanager.processes import eventually, free_port
 
 PROGRAMS = Path("/usr/lib/postgresql")  # Debian's
-ACCOUNT = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+ACCOUNT = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 
 
 class Server:
-    """One server with a port and files of its own, of which nothing is synced: only the product's crashes count."""
+    """One server with its own port and files. It syncs nothing: the tests crash the product, not the server."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
         self.port = free_port()
@@ -28,7 +28,7 @@ class Server:
         self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", "--auth", "trust", "--no-sync")
         with (self._data / "postgresql.conf").open("a") as settings:
             settings.write(f"fsync = off\nport = {self.port}\nunix_socket_directories = ''\nmax_connections = 60\n")
-            settings.write("dynamic_shared_memory_type = mmap\n")  # files that go with the folder
+            settings.write("dynamic_shared_memory_type = mmap\n")  # so that its files are deleted with the folder
 
     @property
     def url(self) -> str:
@@ -42,13 +42,13 @@ class Server:
         eventually(self._answers)
 
     def stop(self) -> None:
-        """At once, for all who are connected; later connections are refused."""
+        """Ends the server and all connections at once. It refuses later connections."""
         self._signal(signal.SIGINT)
         if self._process:
             self._process.wait(20)
 
     def freeze(self) -> None:
-        """Says nothing more, neither to those who are connected nor to new ones, whom its kernel lets connect."""
+        """Stops all answers, to open connections and to new ones, which the kernel still accepts."""
         for pid in self._family():
             os.kill(pid, signal.SIGSTOP)
 
@@ -57,7 +57,7 @@ class Server:
             os.kill(pid, signal.SIGCONT)
 
     def set(self, name: str, value: str) -> None:
-        """For sessions that are there already, too, as a failover to a server that only reads does."""
+        """Changes a setting, also for open sessions, as after a failover to a read-only server."""
         self.execute(f"ALTER SYSTEM SET {name} = {value}")
         self.execute("SELECT pg_reload_conf()")
 
@@ -68,7 +68,7 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     def close(self) -> None:
-        """Whatever state it is in."""
+        """Kills the server in any state."""
         if self._process:
             for number in (signal.SIGCONT, signal.SIGKILL):
                 for pid in self._family():

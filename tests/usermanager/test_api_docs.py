@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page are built once per language, whatever clients ask for and how often."""
+"""Each process builds the OpenAPI document and its page once per language, for any number of requests."""
 
 import json
 import secrets
@@ -18,7 +18,7 @@ PATHS = ["/api/schema/", "/api/docs/"]
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A line for each document that is built; nothing is built yet."""
+    """Returns a list that gets an entry for each build. No document is built yet."""
     built: list[str] = []
     generate = SchemaGenerator.get_schema
 
@@ -54,7 +54,7 @@ def test_a_worker_builds_all_documents_before_its_first_request(builds: list[str
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_client_that_has_the_document_is_told_so(client: Client, path: str) -> None:
+def test_a_client_that_has_the_document_gets_304(client: Client, path: str) -> None:
     first = client.get(path)
     etag = first["ETag"]
     for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
@@ -68,7 +68,7 @@ def test_a_client_that_has_the_document_is_told_so(client: Client, path: str) ->
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_head_answers_as_get_without_the_body_and_other_verbs_not_at_all(client: Client, path: str) -> None:
+def test_head_is_answered_like_get_and_other_methods_are_rejected(client: Client, path: str) -> None:
     get, head = client.get(path), client.head(path)
     assert (head.status_code, head.content) == (200, b"")
     for name in ("ETag", "Content-Type", "Cache-Control", "Vary", "Content-Language"):
@@ -81,7 +81,7 @@ def test_head_answers_as_get_without_the_body_and_other_verbs_not_at_all(client:
     [
         ("*/*", "application/json"),
         ("", "application/json"),
-        ("text/html", "application/json"),  # the only thing to be had
+        ("text/html", "application/json"),  # the document has no HTML form
         ("application/vnd.oai.openapi+json", "application/vnd.oai.openapi+json"),
         ("application/yaml", "application/yaml"),
         ("application/json;q=0.5, application/yaml", "application/yaml"),

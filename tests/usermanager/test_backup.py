@@ -1,8 +1,7 @@
-"""manage.py backup: what it writes under load is a whole installation, as docs/backup.md restores it."""
+"""manage.py backup writes a complete installation under load, and the commands of docs/backup.md restore it."""
 
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.usermanager.processes import PROJECT, clean_environment, free_port, manage, running
+from tests.usermanager.processes import PROJECT, clean_environment, create_tables, free_port, manage, running
 
 pytestmark = pytest.mark.process
 
@@ -31,17 +30,18 @@ def served(folder: Path) -> Iterator[Product]:
     environment = clean_environment(
         DATA_DIR=str(folder), PORT=str(port), BCRYPT_ROUNDS="4", RATE_LIMITS="off", LOG_LEVEL="error"
     )
-    with running([sys.executable, "manage.py", "serve"], environment, "Ctrl-C ends it"):
+    with running(["manage.py", "serve"], environment, "Ctrl-C ends it"):
         yield Product(folder, port)
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Product]:
+    create_tables(tmp_path / "here")
     yield from served(tmp_path / "here")
 
 
 def restore(archive: Path, folder: Path) -> None:
-    """With the very commands of the page."""
+    """Runs the commands of docs/backup.md."""
     page = (PROJECT / "docs" / "backup.md").read_text()
     block = re.search(r"(mkdir -m 700 var\ntar -xzf) \S+ (-C var)\n", page)
     assert block
@@ -82,14 +82,14 @@ def test_a_backup_under_load_restores_to_a_working_installation(here: Product, t
         assert there.post("login", email="ana@example.com", password=PASSWORD).status_code == 200
 
 
-def test_a_place_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:
-    manage("prepare", DATA_DIR=str(tmp_path), BCRYPT_ROUNDS="4")
+def test_a_folder_that_does_not_exist_is_reported(tmp_path: Path) -> None:
+    create_tables(tmp_path)
     ended = manage("backup", str(tmp_path / "nowhere" / "backup.tar.gz"), DATA_DIR=str(tmp_path))
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
     assert "cannot be written: No such file or directory" in ended.stderr
 
 
-def test_another_database_is_refused(tmp_path: Path) -> None:
+def test_postgresql_is_rejected(tmp_path: Path) -> None:
     nobody = "postgres://nobody@127.0.0.1:1/nothing"
     ended = manage("backup", str(tmp_path / "backup.tar.gz"), DATA_DIR=str(tmp_path), DATABASE_URL=nobody)
     assert ended.returncode == 1

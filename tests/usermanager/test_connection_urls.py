@@ -1,4 +1,4 @@
-"""Each part of a URL or an address in a setting has an effect, or it stops the start."""
+"""Each part of a URL or an email address in a setting has an effect, or it stops the start."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,48 +17,52 @@ Settings = Callable[..., dict[str, Any]]
         ("PUBLIC_URL", "https://id.example.com/auth", "it without a path"),
         ("PUBLIC_URL", "https://id.example.com?", "https://id.example.com"),
         ("PUBLIC_URL", "https://:hunter2@id.example.com", "https://id.example.com"),
-        ("FRONTEND_URL", "https://app.example.com/?a=b", 'it without the query key "a"'),
+        ("FRONTEND_URL", "https://app.example.com/?a=b", 'it without the query parameter "a"'),
         ("FRONTEND_URL", "https://app.example.com/#/", "it without # and what follows"),
         ("CORS_ALLOWED_ORIGINS", "https://app.example.com#a", "it without # and what follows"),
         ("CORS_ALLOWED_ORIGINS", "https://:hunter2@app.example.com", "https://app.example.com"),
         (
             "DATABASE_URL",
             "postgres://u:p@h/db?sslmod=require",
-            'the query key "sslmod", which is unknown (do you mean sslmode?)',
+            'the query parameter "sslmod", which is unknown (did you mean sslmode?)',
         ),
         ("DATABASE_URL", "postgres://u:p@h/db?sslmode=require&sslmode=disable", '"sslmode" only once'),
         ("DATABASE_URL", "postgres://u:p@h/db?host=other", '"host" only once'),
-        ("DATABASE_URL", "postgres://u:p@h/db?dbname=other", 'the query key "dbname"'),
+        ("DATABASE_URL", "postgres://u:p@h/db?dbname=other", 'the query parameter "dbname"'),
         ("DATABASE_URL", "postgres://u:12#hunter2@h/db", "as %3F and %23"),
-        ("DATABASE_URL", "sqlite:////tmp/db.sqlite3?mode=ro", 'the query key "mode"'),
+        ("DATABASE_URL", "sqlite:////tmp/db.sqlite3?mode=ro", 'the query parameter "mode"'),
         ("DATABASE_URL", "sqlite://tmp/db.sqlite3", "sqlite:////"),
-        ("CELERY_BROKER_URL", "amqps://u:p@h//?ssl_ca_certs=/ca.pem", 'the query key "ssl_ca_certs"'),
+        ("CELERY_BROKER_URL", "amqps://u:p@h//?ssl_ca_certs=/ca.pem", 'the query parameter "ssl_ca_certs"'),
         ("CELERY_BROKER_URL", "amqp://u:p@h//?heartbeat=5s", "heartbeat as a whole number of seconds"),
         ("CELERY_BROKER_URL", "amqp://u:p@h//#vhost", "it without # and what follows"),
-        ("EMAIL_URL", "smtp://u:p@h:587?tls=True", 'the query key "tls", which is unknown (do you mean smtp+tls://?)'),
-        ("EMAIL_URL", "smtp://u:p@h:587?ehlo", 'the query key "ehlo"'),
+        (
+            "EMAIL_URL",
+            "smtp://u:p@h:587?tls=True",
+            'the query parameter "tls", which is unknown (did you mean smtp+tls://?)',
+        ),
+        ("EMAIL_URL", "smtp://u:p@h:587?ehlo", 'the query parameter "ehlo"'),
         ("EMAIL_URL", "smtp://u:12?hunter2&hunter2@h", "as %3F and %23"),
         ("EMAIL_URL", "smtp://h/path", "smtp://"),
         ("EMAIL_URL", "smtp://user@h", "a user and a password"),
         ("EMAIL_URL", "smtp://:hunter2@h", "a user and a password"),
-        ("EMAIL_URL", "file:///var/mail?days=3", 'the query key "days"'),
+        ("EMAIL_URL", "file:///var/mail?days=3", 'the query parameter "days"'),
         ("EMAIL_URL", "console://here", "console://"),
         ("EMAIL_EHLO_NAME", "mx.example.com, mx2.example.com", "a host name such as"),
         ("EMAIL_EHLO_NAME", "[192.0.2]", "a host name such as"),
-        ("EMAIL_FROM", "no-reply@example.com, root@example.com", "one mail address"),
+        ("EMAIL_FROM", "no-reply@example.com, root@example.com", "one email address"),
         ("EMAIL_FROM", "Acme, Inc. <no-reply@example.com>", "quotation marks"),
-        ("EMAIL_FROM", "UserManager <no-reply@example.com", "one mail address"),
-        ("EMAIL_FROM", "UserManager <no-reply@example.com> x", "one mail address"),
-        ("EMAIL_FROM", "UserManager <no reply@example.com>", "one mail address"),
-        ("EMAIL_FROM", "All: no-reply@example.com;", "one mail address"),
+        ("EMAIL_FROM", "UserManager <no-reply@example.com", "one email address"),
+        ("EMAIL_FROM", "UserManager <no-reply@example.com> x", "one email address"),
+        ("EMAIL_FROM", "UserManager <no reply@example.com>", "one email address"),
+        ("EMAIL_FROM", "All: no-reply@example.com;", "one email address"),
         ("ADMIN_EMAIL", "admin@example.com,root@example.com", "admin@example.com"),
     ],
 )
 def test_a_part_that_would_be_ignored_stops_the_start(
-    refusal_of: Callable[..., list[str]], name: str, value: str, hint: str
+    errors_of: Callable[..., list[str]], name: str, value: str, hint: str
 ) -> None:
     """The line names the variable and the part, and never shows a password."""
-    [line] = refusal_of(**{name: value})
+    [line] = errors_of(**{name: value})
     assert line.startswith(f"{name} cannot be used: write ")
     assert hint in line
     assert "hunter2" not in line
@@ -79,8 +83,8 @@ def test_the_name_of_a_sender_may_be_anything(settings_with: Settings, sender: s
     assert EmailMessage(from_email=sender).message()["From"]
 
 
-def test_keys_that_have_an_effect_are_taken(settings_with: Settings) -> None:
-    """All of libpq's, whose own list says which there are."""
+def test_query_parameters_that_have_an_effect_are_accepted(settings_with: Settings) -> None:
+    """Those of PostgreSQL are the ones in libpq's own list."""
     settings = settings_with(
         DATABASE_URL="postgres:///db?host=/run/postgresql&sslmode=verify-full&sslrootcert=system&connect_timeout=3"
         "&application_name=um&options=-c%20lock_timeout%3D5s&target_session_attrs=read-write",
@@ -109,5 +113,5 @@ def test_keys_that_have_an_effect_are_taken(settings_with: Settings) -> None:
 def test_the_mail_server_is_greeted_with_a_name_that_others_may_know(
     settings_with: Settings, variables: dict[str, str], name: str
 ) -> None:
-    """Without one it is the name that the machine has."""
+    """Without such a name, the EHLO has the machine's own name."""
     assert settings_with(**variables)["EMAIL_EHLO_NAME"] == name

@@ -1,4 +1,4 @@
-"""What docker-compose.yml and Dockerfile say of every container."""
+"""docker-compose.yml and Dockerfile limit every container."""
 
 import re
 from typing import Any
@@ -25,12 +25,12 @@ of_each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=list
 
 
 @of_each_service
-def test_it_is_an_exact_image(service: dict[str, Any]) -> None:
+def test_each_image_is_pinned(service: dict[str, Any]) -> None:
     assert service.get("build") == "." or PINNED.fullmatch(service["image"])
 
 
 @of_each_service
-def test_it_can_do_no_more_than_it_needs(service: dict[str, Any]) -> None:
+def test_each_container_has_no_privileges(service: dict[str, Any]) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert "cap_add" not in service
     assert not service.get("privileged")
@@ -45,12 +45,12 @@ def test_it_can_do_no_more_than_it_needs(service: dict[str, Any]) -> None:
 
 
 @of_each_service
-def test_it_cannot_take_the_host_s_memory_or_processes(service: dict[str, Any]) -> None:
+def test_each_container_has_limits_of_memory_and_processes(service: dict[str, Any]) -> None:
     assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
     assert 0 < service["pids_limit"] <= 1000
 
 
-def test_each_reaches_only_what_it_has_to() -> None:
+def test_each_container_reaches_only_the_networks_it_needs() -> None:
     assert {name: set(service["networks"]) for name, service in SERVICES.items()} == NETWORKS
     assert {name for name, network in COMPOSE["networks"].items() if network} == {"front", "back"}
     assert all(network == {"internal": True} for network in COMPOSE["networks"].values() if network)
@@ -58,11 +58,11 @@ def test_each_reaches_only_what_it_has_to() -> None:
     assert published == {"proxy": ["127.0.0.1:${PORT:-8000}:8080"], "mailpit": ["127.0.0.1:8025:8025"]}
 
 
-def test_the_product_believes_the_proxy_alone() -> None:
+def test_the_product_trusts_one_proxy() -> None:
     assert SERVICES["web"]["environment"]["TRUSTED_PROXIES"] == "${TRUSTED_PROXIES:-1}"
 
 
-def test_our_image_stands_on_exact_images_and_runs_as_nobody_else() -> None:
+def test_our_image_uses_pinned_images_and_runs_without_root() -> None:
     text = (PROJECT / "Dockerfile").read_text()
     images = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
     assert images

@@ -1,8 +1,7 @@
-"""Somebody who leaves: after `prune` the files of the database hold nothing that names them."""
+"""After a user is deleted and `prune` has run, the files of the database contain nothing about that user."""
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +15,27 @@ from django.db.models import Model
 from django.test import Client
 from pytest_django import Settings
 
-from accounts import login, passwords, sessions, tokens, users
-from accounts.models import AuditChain, AuditEvent, OneTimeToken, Role, Session, User
+from accounts import login, one_time_tokens, passwords, sessions, users
+from accounts.mfa import proofs
+from accounts.models import (
+    AuditChain,
+    AuditEvent,
+    OneTimeToken,
+    Passkey,
+    PendingLogin,
+    RecoveryCode,
+    Role,
+    Session,
+    TotpSecret,
+    User,
+)
 from accounts.models.identifiers import new_id
-from accounts.tokens import Purpose
-from notifications import delivery, outbox
+from accounts.one_time_tokens import Purpose
+from notifications import outbox
 from notifications.models import OutboxMail
-from tests.usermanager.processes import clean_environment, free_port, manage, running
-from tests.whole.post_office import PostOffice, post_office
+from notifications.sending import delivery
+from tests.usermanager.processes import clean_environment, create_tables, free_port, manage, running
+from tests.whole.mail_server import MailServer, running_mail_server
 
 PASSWORD, OTHER_PASSWORD = "correct horse battery staple", "staple battery horse correct"
 ADDRESSES = ("quetzalli@example.com", "quetzalli.moved@example.com", "quetzalli.never@example.com")
@@ -31,7 +43,8 @@ TRACES = [b"quetzalli", b"Xochiquetzal", b"Netscape-Quetzal"]  # in any of the a
 AGENT = "Netscape-Quetzal/4"
 NOT_EXPORTED: dict[type[Model], set[str]] = {
     User: {"password", "email_key", "search_text", "has_unproven_password", "deletion_began_at"},
-    Session: {"user", "generation", "rotations"},  # how its refresh token is checked
+    # How its refresh token is checked, which factor's removal ends it; `stepped_up_at` is shown as authenticated_at.
+    Session: {"user", "generation", "rotations", "last_factor", "stepped_up_at"},
     OneTimeToken: {"user", "digest"},
     AuditEvent: {"origin_salt", "origin_digest", "has_request_in_digest", "chain", "position", "hash"},
     OutboxMail: {"user", "email_key", "language", "lease_until"},  # as fallback_language
@@ -52,8 +65,9 @@ class Product:
 
 
 @contextmanager
-def served(folder: Path, office: PostOffice) -> Iterator[Product]:
+def served(folder: Path, office: MailServer) -> Iterator[Product]:
     port = free_port()
+    create_tables(folder)
     environment = clean_environment(
         DATA_DIR=str(folder),
         PORT=str(port),
@@ -62,12 +76,12 @@ def served(folder: Path, office: PostOffice) -> Iterator[Product]:
         ADMIN_PASSWORD=ROOT,
         EMAIL_URL=f"smtp://127.0.0.1:{office.port}",
     )
-    with running([sys.executable, "manage.py", "serve"], environment, "Ctrl-C ends it"):
+    with running(["manage.py", "serve"], environment, "Ctrl-C ends it"):
         yield Product(f"http://localhost:{port}")
 
 
-def live(product: Product, office: PostOffice) -> None:
-    """Does what leaves traces of somebody who has been around."""
+def use_the_product(product: Product, office: MailServer) -> None:
+    """Uses the product as a user who leaves traces in every table."""
     first, second, never = ADDRESSES
     product.ask(201, "POST", "auth/register", email=first, password=PASSWORD, full_name="Xochiquetzal")
     product.ask(204, "POST", "auth/email/verify", token=office.token_to(first, "verify-email"))
@@ -85,8 +99,8 @@ def live(product: Product, office: PostOffice) -> None:
     office.mail_to(never)
 
 
-def is_seen_to_by_root(product: Product) -> str:
-    """Root suspends them and lets them in again, after which they log in; returns their new access token."""
+def be_managed_by_root(product: Product) -> str:
+    """Root suspends and activates the user, who then logs in. Returns the new access token."""
     product.agent = "roots own"
     root = product.ask(200, "POST", "auth/login", email="admin@example.com", password=ROOT)["access"]
     [user] = product.ask(200, "GET", "users?search=quetzalli.moved", root)["results"]
@@ -99,8 +113,8 @@ def is_seen_to_by_root(product: Product) -> str:
     return str(signed_in["access"])
 
 
-def is_suspended_in_the_panel(product: Product) -> None:
-    """Somebody else of that name, whom root suspends and deletes with the buttons of the panel."""
+def be_deleted_in_the_panel(product: Product) -> None:
+    """Creates another user of that name. Root suspends and deletes that user in the panel."""
     user = product.ask(201, "POST", "auth/register", email="quetzalli.b@example.com", password=PASSWORD)
     with requests.Session() as browser:
         submit(browser, f"{product.url}/admin/login/?next=/admin/", username="admin@example.com", password=ROOT)
@@ -125,20 +139,20 @@ def traces(folder: Path) -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.process
-def test_nothing_that_names_them_is_left_in_the_files(tmp_path: Path) -> None:
+def test_the_files_contain_nothing_about_a_deleted_user(tmp_path: Path) -> None:
     folder = tmp_path / "var"
-    with post_office() as office, served(folder, office) as product:
-        live(product, office)
-        access = is_seen_to_by_root(product)
+    with running_mail_server() as office, served(folder, office) as product:
+        use_the_product(product, office)
+        access = be_managed_by_root(product)
         assert traces(folder)
         product.ask(204, "DELETE", "users/me", access, current_password=OTHER_PASSWORD)
-        is_suspended_in_the_panel(product)
+        be_deleted_in_the_panel(product)
         assert manage("prune", DATA_DIR=str(folder)).returncode == 0
         assert traces(folder) == []
 
 
 @pytest.mark.django_db
-def test_who_used_the_panel_leaves_rows_in_the_audit_trail_alone(
+def test_a_deleted_user_of_the_panel_leaves_rows_only_in_the_audit_trail(
     person: Callable[..., User], role: Callable[..., Role]
 ) -> None:
     role("support", "users.view")
@@ -153,23 +167,25 @@ def test_who_used_the_panel_leaves_rows_in_the_audit_trail_alone(
 
 
 def rows() -> dict[str, int]:
-    """How many each table has."""
+    """Returns the number of rows of each table."""
     kept = {AuditEvent, AuditChain}
     return {model.__name__: model._base_manager.count() for model in apps.get_models() if model not in kept}
 
 
 def test_the_export_shows_every_table_that_points_at_a_user() -> None:
-    """Whoever adds one has to add it to personal_data.export(), too. Nobody writes to Django's own log."""
+    """A new field must also be added to personal_data.export(). Django's own log is not used. The export has the
+    number of recovery codes, and nothing of a pending login, which lasts five minutes."""
     pointing = {field.related_model for field in User._meta.get_fields(include_hidden=True) if field.one_to_many}
-    assert pointing == {Session, OneTimeToken, OutboxMail, LogEntry}
+    factors = {TotpSecret, Passkey, RecoveryCode}
+    assert pointing == {Session, OneTimeToken, OutboxMail, LogEntry, PendingLogin, *factors}
 
 
 @pytest.mark.django_db
-def test_the_export_shows_every_column_but_secrets_and_what_is_computed(
+def test_the_export_shows_every_column_except_secrets_and_computed_ones(
     ana: User, client_of: Callable[[User], Any]
 ) -> None:
     passwords.request_reset(ana.email)
-    tokens.issue(ana, Purpose.PASSWORD_RESET, request=new_id(), email=ana.email)
+    one_time_tokens.issue(ana, Purpose.PASSWORD_RESET, request=new_id(), email=ana.email)
     exported = client_of(ana).get("/api/v1/users/me/export/").json()
     records = {User: exported["user"]} | {
         model: exported[part][0]
@@ -186,14 +202,14 @@ def test_the_export_shows_every_column_but_secrets_and_what_is_computed(
 
 
 @pytest.mark.django_db
-def test_the_export_tells_where_somebody_signed_in_and_how_their_mails_went(
+def test_the_export_shows_sign_ins_and_the_delivery_of_emails(
     ana: User, client_of: Callable[[User], Any], settings: Settings
 ) -> None:
     settings.NEW_LOGIN_MAIL = True
     settings.LANGUAGE_CODE = "en"
     User.objects.filter(pk=ana.pk).update(locale="es")
     client = client_of(ana)
-    sessions.close(login.open_session(ana)[0], actor=ana)
+    sessions.close(login.open_session(ana, proofs.PASSWORD)[0], actor=ana)
     delivery.deliver(OutboxMail.objects.get().pk)
     OutboxMail.objects.update(last_error="451 later")
     exported = client.get("/api/v1/users/me/export/").json()
@@ -207,11 +223,11 @@ def test_the_export_tells_where_somebody_signed_in_and_how_their_mails_went(
 
 
 @pytest.mark.django_db
-def test_the_export_tells_nothing_of_who_had_the_address_before(
+def test_the_export_contains_no_emails_to_the_previous_owner_of_the_address(
     ana: User, client_of: Callable[[User], Any], person: Callable[..., User]
 ) -> None:
-    outbox.put("new_login", email=ana.email, user=ana, data={"ip": "192.0.2.7"})
-    outbox.put("password_reset", email=ana.email)
+    outbox.enqueue("new_login", email=ana.email, user=ana, data={"ip": "192.0.2.7"})
+    outbox.enqueue("password_reset", email=ana.email)
     users.update(ana, actor=None, email="ana@example.net", email_verified=True)
     second = client_of(person("ana")).get("/api/v1/users/me/export/")
     assert "192.0.2.7" not in second.content.decode()
@@ -219,9 +235,9 @@ def test_the_export_tells_nothing_of_who_had_the_address_before(
 
 
 @pytest.mark.django_db
-def test_the_export_holds_what_is_stored(ana: User, client_of: Callable[[User], Any]) -> None:
+def test_the_export_contains_the_stored_data(ana: User, client_of: Callable[[User], Any]) -> None:
     passwords.request_reset("ana@example.com")
-    tokens.issue(ana, Purpose.PASSWORD_RESET, request=new_id(), email=ana.email)
+    one_time_tokens.issue(ana, Purpose.PASSWORD_RESET, request=new_id(), email=ana.email)
     exported = client_of(ana).get("/api/v1/users/me/export/").json()
     assert exported["user"]["email"] == "ana@example.com"
     assert [one["purpose"] for one in exported["one_time_tokens"]] == ["password_reset"]

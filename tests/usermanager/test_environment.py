@@ -1,8 +1,9 @@
-"""What the environment says becomes typed values; what it cannot mean stops the start with a line that helps."""
+"""Environment variables become typed values; an invalid one stops the start with a line that says what to write."""
 
 import os
 import re
 import stat
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,10 +13,13 @@ from typing import Any
 import pytest
 from django.http.request import split_domain_port, validate_host
 
+from accounts.limits.rates import Rate
 from tests.usermanager.processes import PROJECT, manage
-from usermanager.environment import Environment, Rate, duration, private_folder, rate, secret_made_once
+from usermanager.data_dir import create_private_folder, read_or_create_secret
+from usermanager.environment import Environment, duration, rate
 
 Settings = Callable[..., dict[str, Any]]
+KEY = b64encode(bytes(32)).decode()
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,11 @@ Settings = Callable[..., dict[str, Any]]
         ("ALLOWED_HOSTS", "https://id.example.com", "host names"),
         ("CORS_ALLOWED_ORIGINS", "*", "https://app.example.com"),
         ("CORS_ALLOWED_ORIGINS", "https://app.example.com/path", "https://app.example.com"),
+        ("PASSKEY_LOGIN", "maybe", "true or false"),
+        ("PASSKEY_RP_ID", "evil.example", "the host of PUBLIC_URL (localhost) or a parent domain of it"),
+        ("PASSKEY_ORIGINS", "app.example.com", "https://app.example.com"),
+        ("PASSKEY_APPS", "android:com.example.app=AA:BB", "android:com.example.app=AA:BB:…"),
+        ("PASSKEY_APPS", "com.example.app", "ios:TEAMID.com.example.app"),
         ("METRICS_ALLOWED", "localhost", "10.0.0.0/8"),
         ("DATABASE_URL", "mysql://root@localhost/db", "postgres://"),
         ("DATABASE_URL", "postgres://localhost:port/db", "postgres://"),
@@ -57,6 +66,10 @@ Settings = Callable[..., dict[str, Any]]
         ("ACCESS_TOKEN_LIFETIME", "15", "90s, 15m, 12h or 30d"),
         ("SESSION_LIFETIME", "0d", "90s, 15m, 12h or 30d"),
         ("PASSWORD_RESET_LIFETIME", "999999d", "90s, 15m, 12h or 30d"),
+        ("ENCRYPTION_KEYS", "no base64", "keys of 32 bytes in base64"),
+        ("ENCRYPTION_KEYS", "c2hvcnQ=", "keys of 32 bytes in base64"),
+        ("ENCRYPTION_KEYS", f"{KEY},{KEY[:-2]}=", "keys of 32 bytes in base64"),
+        ("ENCRYPTION_KEYS", ",", "keys of 32 bytes in base64"),
         ("BCRYPT_ROUNDS", "3", "a whole number from 4 to 16"),
         ("BCRYPT_ROUNDS", "17", "a whole number from 4 to 16"),
         ("PASSWORD_MIN_LENGTH", "7", "a whole number from 8 to 64"),
@@ -71,42 +84,46 @@ Settings = Callable[..., dict[str, Any]]
         ("LOG_FORMAT", "xml", "console or json"),
         ("LOG_LEVEL", "loud", "debug"),
         ("SECRET_KEY_FILE", "/nonexistent", "the path of a text file"),
-        ("DATA_DIR", "/proc/nowhere", "a folder in which this user may write"),
+        ("DATA_DIR", "/proc/nowhere", "a directory that this user can write to"),
     ],
 )
-def test_a_value_that_cannot_be_used_stops_the_start_with_one_line(
-    refusal_of: Callable[..., list[str]], name: str, value: str, hint: str
+def test_an_invalid_value_stops_the_start_with_one_line(
+    errors_of: Callable[..., list[str]], name: str, value: str, hint: str
 ) -> None:
-    [line] = refusal_of(**{name: value})
+    [line] = errors_of(**{name: value})
     assert line.startswith(f"{name} cannot be used: write ")
     assert hint in line
 
 
-def test_every_bad_value_is_named_at_once(refusal_of: Callable[..., list[str]]) -> None:
-    lines = refusal_of(PORT="no", BCRYPT_ROUNDS="99", EMAIL_URL="no")
+def test_all_invalid_values_are_reported_at_once(errors_of: Callable[..., list[str]]) -> None:
+    lines = errors_of(PORT="no", BCRYPT_ROUNDS="99", EMAIL_URL="no")
     assert [line.split()[0] for line in lines] == ["BCRYPT_ROUNDS", "EMAIL_URL", "PORT"]
 
 
-def test_a_secret_is_never_printed(refusal_of: Callable[..., list[str]]) -> None:
-    assert "hunter2" not in str(refusal_of(DATABASE_URL="mysql://root:hunter2@localhost/db"))
+def test_a_secret_is_never_printed(errors_of: Callable[..., list[str]]) -> None:
+    assert "hunter2" not in str(errors_of(DATABASE_URL="mysql://root:hunter2@localhost/db"))
 
 
-def test_nothing_is_made_when_a_value_cannot_be_used(refusal_of: Callable[..., list[str]], tmp_path: Path) -> None:
-    refusal_of(PORT="no")
+def test_an_invalid_value_leaves_no_files_behind(errors_of: Callable[..., list[str]], tmp_path: Path) -> None:
+    errors_of(PORT="no")
     assert not (tmp_path / "var").exists()
 
 
-def test_a_command_says_nothing_else_and_ends_with_status_2(tmp_path: Path) -> None:
+def test_a_command_prints_nothing_else_and_ends_with_status_2(tmp_path: Path) -> None:
     ended = manage("check", DATA_DIR=str(tmp_path), PORT="no")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "PORT cannot be used: write a whole number from 1 to 65535.\n"
 
 
-def test_an_empty_variable_counts_as_one_that_is_not_set(settings_with: Settings) -> None:
+def test_encryption_keys_are_separated_by_commas(settings_with: Settings) -> None:
+    assert settings_with(ENCRYPTION_KEYS=f"{KEY}, {KEY},")["ENCRYPTION_KEYS"] == [KEY, KEY]
+
+
+def test_an_empty_variable_counts_as_not_set(settings_with: Settings) -> None:
     assert settings_with(PORT="")["PORT"] == 8000
 
 
-def test_a_relative_data_folder_starts_in_the_project_wherever_a_command_is_run(
+def test_a_relative_data_folder_is_relative_to_the_project(
     settings_with: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -115,7 +132,7 @@ def test_a_relative_data_folder_starts_in_the_project_wherever_a_command_is_run(
     assert settings["DATA_DIR"].resolve() == tmp_path / "var"
 
 
-def test_secrets_may_stand_in_files(settings_with: Settings, tmp_path: Path) -> None:
+def test_secrets_may_be_in_files(settings_with: Settings, tmp_path: Path) -> None:
     for name, value in {
         "SECRET_KEY": "of the file",
         "ADMIN_PASSWORD": "of the admin",
@@ -134,14 +151,14 @@ def test_secrets_may_stand_in_files(settings_with: Settings, tmp_path: Path) -> 
     assert settings["CELERY_BROKER_URL"] == "amqp://ana:pass@mq.example.com//"
 
 
-def test_a_dotenv_file_is_read_but_the_process_wins(settings_with: Settings, tmp_path: Path) -> None:
+def test_variables_of_the_process_override_a_dotenv_file(settings_with: Settings, tmp_path: Path) -> None:
     file = tmp_path / "env"
     file.write_text("PORT=9001\nRATE_LOGIN=7/1m\n")
     settings = settings_with(ENV_FILE=str(file), PORT="9002")
     assert (settings["PORT"], settings["RATE_LOGIN"].limit) == (9002, 7)
 
 
-def test_the_example_file_names_the_defaults(settings_with: Settings, tmp_path: Path) -> None:
+def test_the_example_file_shows_the_defaults(settings_with: Settings, tmp_path: Path) -> None:
     lines = (PROJECT / ".env.example").read_text().splitlines()
     values = [line[1:] for line in lines if re.match(r"#[A-Z_]+=", line)]
     (tmp_path / "env").write_text("\n".join(values))
@@ -151,7 +168,7 @@ def test_the_example_file_names_the_defaults(settings_with: Settings, tmp_path: 
     assert {name: as_written[name] for name in chosen} == {name: by_default[name] for name in chosen}
 
 
-def test_the_key_is_made_once_and_is_the_owners_alone(settings_with: Settings, tmp_path: Path) -> None:
+def test_the_key_is_created_once_and_only_its_owner_can_read_it(settings_with: Settings, tmp_path: Path) -> None:
     key = settings_with()["SECRET_KEY"]
     assert settings_with()["SECRET_KEY"] == key
     assert len(key) > 64
@@ -159,7 +176,7 @@ def test_the_key_is_made_once_and_is_the_owners_alone(settings_with: Settings, t
     assert stat.S_IMODE((tmp_path / "var" / "secret_key").stat().st_mode) == 0o600
 
 
-def test_https_turns_on_what_only_https_can_keep(settings_with: Settings) -> None:
+def test_https_turns_on_settings_that_require_it(settings_with: Settings) -> None:
     plain, behind = settings_with(), settings_with(PUBLIC_URL="https://id.example.com/", TRUSTED_PROXIES="1")
     assert not plain["SESSION_COOKIE_SECURE"]
     assert plain["SECURE_HSTS_SECONDS"] == 0
@@ -172,7 +189,7 @@ def test_https_turns_on_what_only_https_can_keep(settings_with: Settings) -> Non
     assert behind["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
 
 
-def test_addresses_mean_the_same_in_capitals(settings_with: Settings) -> None:
+def test_urls_mean_the_same_in_capitals(settings_with: Settings) -> None:
     settings = settings_with(
         PUBLIC_URL="HTTPS://ID.Example.com:8443/",
         FRONTEND_URL="HTTPS://App.Example.com/Auth/",
@@ -190,7 +207,7 @@ def test_addresses_mean_the_same_in_capitals(settings_with: Settings) -> None:
     ("url", "named"),
     [("http://[::1]:8104", "[::1]:8104"), ("https://bücher.example", "xn--bcher-kva.example")],
 )
-def test_the_host_of_the_public_url_is_answered_as_clients_name_it(
+def test_the_host_of_the_public_url_is_allowed_as_clients_send_it(
     settings_with: Settings, url: str, named: str
 ) -> None:
     assert validate_host(split_domain_port(named)[0], settings_with(PUBLIC_URL=url)["ALLOWED_HOSTS"])
@@ -198,14 +215,14 @@ def test_the_host_of_the_public_url_is_answered_as_clients_name_it(
 
 def test_processes_that_start_at_once_agree_on_the_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: secret_made_once(tmp_path / "key"), range(32)))
+        keys = set(pool.map(lambda _: read_or_create_secret(tmp_path / "key"), range(32)))
     assert len(keys) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
-def test_a_folder_that_stands_keeps_its_mode(tmp_path: Path) -> None:
+def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    assert stat.S_IMODE(private_folder(tmp_path).stat().st_mode) == 0o755
+    assert stat.S_IMODE(create_private_folder(tmp_path).stat().st_mode) == 0o755
 
 
 @pytest.mark.parametrize(
@@ -231,11 +248,11 @@ def test_a_rate_is_a_count_in_a_period() -> None:
     assert rate("5/5m") == Rate(limit=5, period=timedelta(minutes=5))
 
 
-def test_the_grace_of_a_refresh_may_be_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_grace_period_of_a_refresh_may_be_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFRESH_GRACE", "0s")
     environment = Environment()
     assert environment.duration("REFRESH_GRACE", "10s", least=timedelta()) == timedelta()
-    assert not environment.faults
+    environment.stop_on_errors()
 
 
 def test_an_ipv6_address_may_be_bound_with_or_without_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +260,7 @@ def test_an_ipv6_address_may_be_bound_with_or_without_brackets(monkeypatch: pyte
     assert Environment().bind_address("BIND", "127.0.0.1") == "::1"
 
 
-def test_behind_https_cookies_are_of_this_host_alone_and_never_go_in_clear(settings_with: Settings) -> None:
+def test_behind_https_cookies_belong_to_this_host_and_are_never_sent_in_clear(settings_with: Settings) -> None:
     settings = settings_with(PUBLIC_URL="https://id.example.com", TRUSTED_PROXIES="1")
     for cookie in ("SESSION", "CSRF"):
         assert settings[f"{cookie}_COOKIE_NAME"].startswith("__Host-")
@@ -255,7 +272,7 @@ def test_behind_https_cookies_are_of_this_host_alone_and_never_go_in_clear(setti
     assert settings["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
 
 
-def test_without_https_cookies_have_names_that_browsers_take(settings_with: Settings) -> None:
+def test_without_https_cookies_have_names_that_browsers_accept(settings_with: Settings) -> None:
     settings = settings_with()
     assert (settings["SESSION_COOKIE_NAME"], settings["CSRF_COOKIE_NAME"]) == ("sessionid", "csrftoken")
     assert settings["SESSION_COOKIE_SECURE"] is False

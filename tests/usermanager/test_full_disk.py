@@ -1,8 +1,7 @@
-"""A full disk: 503 until there is room again, no process that dies of it, and nothing lost that was answered."""
+"""On a full disk, the product answers 503 until there is space again. No process dies, and no stored data is lost."""
 
 import resource
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ class Disk(Protocol):
 
 
 class SmallDisk:
-    """One of 12 MiB in memory, which root can mount."""
+    """A disk of 12 MiB in memory, which only root can mount."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._filler = folder, folder / "filler"
@@ -48,7 +47,7 @@ class SmallDisk:
 
 
 class LimitedProcesses:
-    """Where nothing can be mounted: the processes may not write to any file for a while."""
+    """Stands in for a full disk where tests cannot mount one: the processes may not write to any file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,7 +73,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     small.unmount()
 
 
-def test_a_full_disk_is_waited_for(disk: Disk) -> None:
+def test_the_product_waits_until_a_full_disk_has_space(disk: Disk) -> None:
     port, temporary = free_port(), disk.folder / "tmp"
     temporary.mkdir()
     environment = clean_environment(
@@ -94,7 +93,7 @@ def test_a_full_disk_is_waited_for(disk: Disk) -> None:
     def has_mail(name: str) -> bool:
         return bool(list(disk.folder.glob(f"var/mail/*welcome*{name}*.eml")))
 
-    with running([sys.executable, "manage.py", "serve"], environment, "Ctrl-C ends it") as process:
+    with running(["manage.py", "serve"], environment, "Ctrl-C ends it") as process:
         assert register("before").status_code == 201
         eventually(lambda: has_mail("before"))
         family = descendants(process.pid)

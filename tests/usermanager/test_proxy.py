@@ -15,7 +15,7 @@ from tests.attacks.client import Address, Answer, Call, at_once, held, held_open
 from tests.attacks.service import API, SERVE, Service, started
 from tests.conftest import PASSWORD, missing
 from tests.usermanager.processes import PROJECT, eventually, free_port
-from tests.whole.post_office import post_office
+from tests.whole.mail_server import running_mail_server
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("proxy")]
 
@@ -23,13 +23,16 @@ pytestmark = [pytest.mark.process, pytest.mark.xdist_group("proxy")]
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("proxied") / "var"
-    with post_office() as office, started(SERVE, folder, office, TRUSTED_PROXIES="1", RATE_TOKEN="3/1h") as service:
+    with (
+        running_mail_server() as office,
+        started(SERVE, folder, office, TRUSTED_PROXIES="1", RATE_TOKEN="3/1h") as service,
+    ):
         yield service
 
 
 @pytest.fixture(scope="module")
 def second_proxy(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    """One that has another proxy in front, whose word about the client it believes."""
+    """Starts an nginx behind another proxy, from which it accepts the client's IP address."""
     trust = "set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; limit_conn_status"
     with _nginx(tmp_path_factory.mktemp("nginx"), service.address.port, limit_conn_status=trust) as address:
         yield address
@@ -43,7 +46,7 @@ def proxy(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @contextmanager
 def _nginx(folder: Path, web: int, **changes: str) -> Iterator[Address]:
-    """The proxy on a free port, for a web server on this one, with other words in its configuration."""
+    """Starts nginx on a free port for a web server, with changes to its configuration."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         missing("nginx (apt install nginx)")
@@ -77,7 +80,7 @@ def _accepts(address: Address) -> bool:
 
 
 def ask(proxy: Address, method: str, path: str, body: object = None, **headers: str) -> Answer:
-    """The answer, which keeps what every answer of the product keeps."""
+    """Returns the response, which must have the properties of every response of the product."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     [answer] = at_once(proxy, [Call(method, path, body=body, headers=named)])
     return answer
@@ -92,8 +95,8 @@ def test_requests_and_their_host_pass(proxy: Address) -> None:
 
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/verify-email", "/.well-known/jwks.json", "/health/live/"])
-def test_the_proxy_adds_no_header_to_what_the_product_answers(proxy: Address, service: Service, path: str) -> None:
-    """A second Content-Security-Policy would hold besides the first, and take the styles from pages."""
+def test_the_proxy_adds_no_header_to_responses_of_the_product(proxy: Address, service: Service, path: str) -> None:
+    """A second Content-Security-Policy would apply, too, and block the styles of pages."""
     at_proxy, at_product = (_headers(address, path) for address in (proxy, service.address))
     assert at_proxy == at_product
 
@@ -108,7 +111,7 @@ def _headers(address: Address, path: str) -> list[tuple[str, str]]:
     return sorted((name, value) for name, value in headers if name not in own)
 
 
-def test_half_bodies_end_at_the_proxy(proxy: Address) -> None:
+def test_incomplete_bodies_do_not_reach_the_product(proxy: Address) -> None:
     half = Call("POST", f"{API}auth/login/", body=b'{"email": "a@example.com"}')
     with ExitStack() as stack:
         finishes = [stack.enter_context(held_open(proxy, half)) for _number in range(60)]
@@ -116,7 +119,7 @@ def test_half_bodies_end_at_the_proxy(proxy: Address) -> None:
         assert {finish().code for finish in finishes} == {"validation_error"}
 
 
-def test_a_client_may_not_lie_about_its_address(proxy: Address) -> None:
+def test_a_client_cannot_forge_its_ip_address(proxy: Address) -> None:
     codes = [
         ask(proxy, "POST", f"{API}auth/email/verify/", {"token": "x"}, X_Forwarded_For=f"198.51.100.{number}").code
         for number in range(5)
@@ -124,7 +127,7 @@ def test_a_client_may_not_lie_about_its_address(proxy: Address) -> None:
     assert codes == ["invalid_token"] * 3 + ["throttled"] * 2
 
 
-def test_an_address_has_a_hundred_requests_at_once(proxy: Address) -> None:
+def test_an_ip_address_has_at_most_a_hundred_concurrent_requests(proxy: Address) -> None:
     half = Call("POST", f"{API}auth/login/", body=b'{"email": "a@example.com"}')
     with ExitStack() as stack:
         for _number in range(100):
@@ -145,7 +148,7 @@ def test_all_addresses_of_a_small_ipv6_network_are_one_client(second_proxy: Addr
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?x=1", "/%6detrics", "//metrics", "/health/../metrics"])
-def test_the_metrics_are_not_for_everybody(proxy: Address, path: str) -> None:
+def test_the_proxy_hides_the_metrics(proxy: Address, path: str) -> None:
     assert ask(proxy, "GET", path, X_Forwarded_For="127.0.0.1").code == "not_found"
 
 
@@ -162,11 +165,11 @@ def test_a_large_body_is_a_problem_document(proxy: Address, size: int) -> None:
         ("/", "a\x00", "parse_error"),
     ],
 )
-def test_what_nginx_refuses_is_a_problem_document(proxy: Address, path: str, header: str, code: str) -> None:
+def test_nginx_rejects_a_request_with_a_problem_document(proxy: Address, path: str, header: str, code: str) -> None:
     assert ask(proxy, "GET", path, X_Long=header).code == code
 
 
-def test_a_product_that_is_down_is_a_problem_document(tmp_path: Path) -> None:
+def test_while_the_product_is_down_nginx_answers_with_a_problem_document(tmp_path: Path) -> None:
     with _nginx(tmp_path, free_port()) as address:
         answer = held(ask(address, "GET", f"{API}users/me/"))
     assert (answer.code, answer.headers["Retry-After"]) == ("overloaded", "5")

@@ -1,4 +1,4 @@
-"""Nothing that shows settings shows a password."""
+"""Commands and pages that print settings print no password."""
 
 import subprocess
 import sys
@@ -25,8 +25,8 @@ except ZeroDivisionError:
 """
 
 
-def test_what_shows_settings_shows_no_secret(tmp_path: Path) -> None:
-    """`diffsettings`, `celery report`, and Django's page for errors."""
+def test_printed_settings_show_no_secret(tmp_path: Path) -> None:
+    """Covers `diffsettings`, `celery report` and Django's error page."""
     environment = clean_environment(
         DATA_DIR=str(tmp_path),
         DJANGO_SETTINGS_MODULE="usermanager.settings",

@@ -1,4 +1,4 @@
-"""The supervisor: what dies comes back, and nothing stays behind."""
+"""The supervisor restarts processes that die, and leaves none behind."""
 
 import os
 import pty
@@ -22,9 +22,9 @@ from tests.usermanager.processes import (
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[Running]:
-    command = [sys.executable, "-m", "tests.usermanager.supervised", str(tmp_path)]
+@pytest.fixture(params=["command", "fork"])
+def supervisor(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    command = ["-m", "tests.usermanager.supervisor_program", str(tmp_path), request.param]
     with running(command, clean_environment(), ready="ready") as process:
         eventually((tmp_path / "parent-child").exists)
         yield process
@@ -34,7 +34,7 @@ def pid_of(folder: Path, name: str) -> int:
     return int(eventually((folder / name).read_text))
 
 
-def test_a_child_that_is_killed_comes_back(supervisor: Running, tmp_path: Path) -> None:
+def test_a_killed_process_is_restarted(supervisor: Running, tmp_path: Path) -> None:
     first = pid_of(tmp_path, "single")
     os.kill(first, signal.SIGKILL)
     second = eventually(lambda: pid if (pid := pid_of(tmp_path, "single")) != first else 0)
@@ -42,21 +42,21 @@ def test_a_child_that_is_killed_comes_back(supervisor: Running, tmp_path: Path) 
     assert supervisor.process.poll() is None
 
 
-def test_the_children_of_a_killed_child_go_before_it_comes_back(supervisor: Running, tmp_path: Path) -> None:
+def test_the_children_of_a_killed_process_are_killed(supervisor: Running, tmp_path: Path) -> None:
     grandchild = pid_of(tmp_path, "parent-child")
     os.kill(pid_of(tmp_path, "parent"), signal.SIGKILL)
     eventually(lambda: not is_alive(grandchild))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_everything(supervisor: Running, number: signal.Signals) -> None:
+def test_a_signal_ends_all_processes(supervisor: Running, number: signal.Signals) -> None:
     below = descendants(supervisor.pid)
     assert len(below) == 3
     assert supervisor.stop(number) == 0
     assert not any(map(is_alive, below))
 
 
-def test_kill_9_of_the_supervisor_leaves_no_child(supervisor: Running, tmp_path: Path) -> None:
+def test_kill_9_of_the_supervisor_ends_its_processes(supervisor: Running, tmp_path: Path) -> None:
     leaders = [pid_of(tmp_path, "single"), pid_of(tmp_path, "parent")]
     os.kill(supervisor.pid, signal.SIGKILL)
     eventually(lambda: not any(map(is_alive, leaders)))
@@ -67,7 +67,7 @@ def test_a_signal_of_the_terminal_reaches_the_supervisor_alone(supervisor: Runni
     assert groups == {pid_of(tmp_path, "single"), pid_of(tmp_path, "parent")}
 
 
-def test_what_it_starts_shares_the_cores_as_one_session(supervisor: Running) -> None:
+def test_all_processes_stay_in_the_session_of_the_supervisor(supervisor: Running) -> None:
     assert {os.getsid(pid) for pid in descendants(supervisor.pid)} == {os.getsid(supervisor.pid)}
 
 
@@ -75,13 +75,14 @@ def has_terminal(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4] != "0"
 
 
-def test_a_terminal_is_the_supervisors_alone(tmp_path: Path) -> None:
-    """It could stop whoever writes to it from the background: `stty tostop`."""
+@pytest.mark.parametrize("kind", ["command", "fork"])
+def test_only_the_supervisor_has_a_terminal(tmp_path: Path, kind: str) -> None:
+    """With `stty tostop`, a terminal stops processes that write to it from the background."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(PROJECT)
-        command = [sys.executable, "-m", "tests.usermanager.supervised", str(tmp_path)]
-        os.execve(sys.executable, command, clean_environment())  # noqa: S606 - the fork that has the terminal
+        command = [sys.executable, "-m", "tests.usermanager.supervisor_program", str(tmp_path), kind]
+        os.execve(sys.executable, command, clean_environment())  # noqa: S606 - the fork with the terminal
     try:
         eventually((tmp_path / "parent-child").exists)
         below = descendants(pid)

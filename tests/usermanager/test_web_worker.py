@@ -1,4 +1,4 @@
-"""A client that is slow takes no thread, and a network no more than its share, of a real web server."""
+"""In a real web server, a slow client occupies no thread, and a network gets no more than its share."""
 
 import json
 import os
@@ -16,35 +16,27 @@ from typing import NamedTuple
 import pytest
 
 from tests.usermanager.processes import clean_environment, descendants, eventually, free_port, running
-from usermanager import client_socket
-from usermanager.client_shares import ARRIVING_OF_A_NETWORK, OPEN_OF_A_NETWORK
-from usermanager.client_socket import BODY_SECONDS, HEADER_SECONDS, ImpatientSocket
-from usermanager.web_worker import MOST_LEAVING
+from usermanager.web_server.client_shares import MAX_INCOMPLETE_PER_NETWORK, MAX_OPEN_PER_NETWORK
+from usermanager.web_server.client_socket import BODY_SECONDS, HEADER_SECONDS
+from usermanager.web_server.worker import MAX_CLOSING
 
-# The program after it may open few files, unless it raises the limit itself. The limit of the tests' own process stays:
-# that one may have more files open.
+# Starts a program with a low limit of open files, which the program can raise. The tests' own process keeps its limit:
+# it may have more files open.
 FEW_FILES = ["sh", "-c", 'ulimit -S -n 200 && exec "$@"', "sh"]
 
 
-def test_a_client_that_does_not_read_its_answer_loses_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_socket, "SEND_SECONDS", 0.2)
-    ours, theirs = socket.socketpair()
-    with theirs, ImpatientSocket(fileno=ours.detach()) as impatient, pytest.raises(ConnectionResetError):
-        impatient.sendall(b"x" * 10_000_000)
-
-
-pytestmark = pytest.mark.xdist_group("web-worker")  # on the same server
+pytestmark = pytest.mark.xdist_group("web-worker")  # these tests share one server
 
 
 class Server(NamedTuple):
-    """A web server of ours with one worker."""
+    """The product's web server with one worker."""
 
     port: int
     pid: int
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """What clients do meanwhile the worker finds in one round of events."""
+        """Stops the worker, so that it then finds all events of its clients in one round."""
         [worker] = descendants(self.pid)
         os.kill(worker, signal.SIGSTOP)
         try:
@@ -57,7 +49,7 @@ class Server(NamedTuple):
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = free_port()
     folder = tmp_path_factory.mktemp("web-worker")
-    # What it logs fills the pipe to us, which nothing empties: it would wait for that.
+    # Logs would fill the pipe to the tests, which do not read it, and the server would block.
     environment = clean_environment(DATA_DIR=str(folder), PORT=str(port), WEB_WORKERS="1", LOG_LEVEL="critical")
     command = [sys.executable, "-m", "gunicorn", "-c", "python:usermanager.gunicorn_config", "usermanager.wsgi"]
     with running([*FEW_FILES, *command], environment, ready="") as started:
@@ -67,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def port(server: Server) -> int:
-    """Where it listens."""
+    """Returns the port of the server."""
     return server.port
 
 
@@ -77,7 +69,7 @@ def _is_open(port: int) -> bool:
 
 
 def _dripped(port: int, begun: str) -> tuple[float, bytes]:
-    """How many seconds a request may go on that is begun so and dripped from then on, and what it is answered."""
+    """Sends the beginning of a request and then a byte at a time. Returns the seconds until the response, and it."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=40) as connection:
         connection.sendall(begun.encode())
@@ -97,7 +89,7 @@ def _answer_on(connection: socket.socket) -> bytes:
 
 
 def _open(port: int, begun: bytes, address: str = "127.0.0.1") -> socket.socket:
-    """A connection of the client with this address that has sent this much of a request."""
+    """Opens a connection from this IP address and sends the beginning of a request."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
     connection.sendall(begun)
     return connection
@@ -126,8 +118,8 @@ HALVES = [LOGIN + b"Content-Length: 2\r\n\r\n{", LOGIN + b"Transfer-Encoding: ch
 
 
 @pytest.mark.process
-def test_requests_that_are_not_whole_take_no_thread(port: int) -> None:
-    """There are more of them than threads, from few networks, and each one could still become a whole one."""
+def test_incomplete_requests_occupy_no_thread(port: int) -> None:
+    """There are more incomplete requests than threads, from few networks, and each can still be completed."""
     with ExitStack() as stack:
         halves = [
             stack.enter_context(_open(port, HALVES[number % 4], f"127.0.1.{number // 40}")) for number in range(160)
@@ -140,8 +132,8 @@ def test_requests_that_are_not_whole_take_no_thread(port: int) -> None:
 
 
 @pytest.mark.process
-def test_a_network_with_too_many_open_requests_loses_the_oldest_and_no_other_does(port: int) -> None:
-    share = ARRIVING_OF_A_NETWORK[32]
+def test_a_network_with_too_many_incomplete_requests_loses_its_oldest_and_other_networks_none(port: int) -> None:
+    share = MAX_INCOMPLETE_PER_NETWORK[32]
     with ExitStack() as stack:
         other = stack.enter_context(_open(port, HALVES[0]))
         flood = [stack.enter_context(_open(port, HALVES[0], "127.0.0.2")) for _number in range(share + 5)]
@@ -157,17 +149,17 @@ def test_a_network_with_too_many_open_requests_loses_the_oldest_and_no_other_doe
 
 
 @pytest.mark.process
-def test_an_event_of_a_connection_that_was_refused_in_the_same_round_is_ignored(server: Server) -> None:
-    """A new connection is accepted first, and closes the oldest ones, whose events come next in the same round."""
+def test_an_event_of_a_connection_that_was_rejected_in_the_same_round_is_ignored(server: Server) -> None:
+    """The worker accepts the new connection first and closes the oldest one, whose event follows in the same round."""
     with ExitStack() as stack:
         other = stack.enter_context(_open(server.port, HALVES[0]))
         flood = [
             stack.enter_context(_open(server.port, HALVES[0], "127.0.0.2"))
-            for _number in range(ARRIVING_OF_A_NETWORK[32])
+            for _number in range(MAX_INCOMPLETE_PER_NETWORK[32])
         ]
         answered = [
             stack.enter_context(_open(server.port, b"HELLO\r\n", f"127.0.2.{number % 8}"))
-            for number in range(MOST_LEAVING)
+            for number in range(MAX_CLOSING)
         ]
         assert all(_answered(connection)[0] == 400 for connection in answered)
         with server.stopped():
@@ -181,7 +173,7 @@ def test_an_event_of_a_connection_that_was_refused_in_the_same_round_is_ignored(
 
 
 @pytest.mark.process
-def test_more_connections_than_usual_limits_of_files_end_no_worker(port: int) -> None:
+def test_more_connections_than_the_usual_limit_of_open_files_do_not_end_the_worker(port: int) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(_open(port, HALVES[0]))
         for number in range(300):
@@ -192,15 +184,15 @@ def test_more_connections_than_usual_limits_of_files_end_no_worker(port: int) ->
 
 
 @pytest.mark.process
-def test_connections_that_ended_do_not_count(port: int) -> None:
+def test_closed_connections_do_not_count(port: int) -> None:
     closing = LIVE[:-2] + b"Connection: close\r\n\r\n"
-    for number in range(OPEN_OF_A_NETWORK[32] + 1):
+    for number in range(MAX_OPEN_PER_NETWORK[32] + 1):
         with _open(port, closing if number % 2 else LIVE, "127.0.0.3") as connection:
             assert _answered(connection) == (200, "")
 
 
 @pytest.mark.process
-def test_a_request_may_come_in_pieces_and_two_in_one(port: int) -> None:
+def test_a_request_may_arrive_in_pieces_and_two_requests_in_one_piece(port: int) -> None:
     with _open(port, b"") as connection:
         for byte in LIVE:
             connection.sendall(bytes([byte]))
@@ -213,8 +205,18 @@ def test_a_request_may_come_in_pieces_and_two_in_one(port: int) -> None:
         assert [line.split()[1] for line in _lines(stream, 1)] == [b"200"]
 
 
+@pytest.mark.process
+def test_a_large_request_may_follow_another_at_once(port: int) -> None:
+    """gunicorn reads 8 KiB at a time, so it has received a part of the second request without reading it."""
+    body = b"x" * 30_000
+    second = LOGIN.replace(b"login", b"nowhere") + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with _open(port, LIVE + second) as connection:
+        statuses = [line.split()[1] for line in _lines(connection.makefile("rb"), 2)]
+    assert statuses == [b"200", b"404"]
+
+
 def _lines(stream: BufferedReader, number: int) -> Iterator[bytes]:
-    """The first lines of so many answers that follow each other."""
+    """Yields the status lines of this number of consecutive responses."""
     for _answer in range(number):
         first, *headers = list(iter(stream.readline, b"\r\n"))
         [length] = [int(line.partition(b":")[2]) for line in headers if line.lower().startswith(b"content-length")]
@@ -223,7 +225,7 @@ def _lines(stream: BufferedReader, number: int) -> Iterator[bytes]:
 
 
 @pytest.mark.process
-def test_a_client_that_waits_to_be_asked_for_its_body_is_asked_once(port: int) -> None:
+def test_a_client_that_expects_100_continue_gets_it_once(port: int) -> None:
     with _open(port, LOGIN + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n") as connection:
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"{}")
@@ -233,8 +235,8 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_asked_once(port: int) -
 
 
 @pytest.mark.process
-def test_a_request_whose_client_leaves_halfway_is_not_carried_out(port: int) -> None:
-    """What arrived of its body may be good by itself, such as a form with the first half of a new password."""
+def test_a_request_is_not_performed_if_its_client_leaves_halfway(port: int) -> None:
+    """The first half of a body may be valid by itself, such as a form with the first half of a new password."""
     body = json.dumps({"email": "ana@example.com", "password": "laborious-violet-kettle"}).encode()
     request = LOGIN.replace(b"login", b"register") + b"Content-Length: %d\r\n\r\n" % (len(body) + 1) + body
     with _open(port, request) as connection:
@@ -252,13 +254,13 @@ def test_a_request_whose_client_leaves_halfway_is_not_carried_out(port: int) -> 
         (LOGIN + b"Content-Length: 70000\r\n\r\n" + b" " * 70_000, 413, "payload_too_large"),
     ],
 )
-def test_what_will_be_refused_is_refused_at_once(port: int, begun: bytes, status: int, code: str) -> None:
+def test_an_invalid_request_is_rejected_before_it_is_complete(port: int, begun: bytes, status: int, code: str) -> None:
     with _open(port, begun) as connection:
         assert _answered(connection) == (status, code)
 
 
 @pytest.mark.process
-def test_one_who_does_not_hang_up_after_the_answer_holds_nobody_up(port: int) -> None:
+def test_a_client_that_keeps_the_connection_open_after_the_response_delays_no_other(port: int) -> None:
     with ExitStack() as stack:
         began = time.monotonic()
         for _each in range(3):
@@ -268,7 +270,7 @@ def test_one_who_does_not_hang_up_after_the_answer_holds_nobody_up(port: int) ->
 
 
 @pytest.mark.process
-def test_neither_half_a_header_nor_half_a_body_is_waited_for_too_long(port: int) -> None:
+def test_the_server_limits_the_time_for_half_a_header_and_half_a_body(port: int) -> None:
     header = "POST /api/v1/auth/login/ HTTP/1.1\r\nHost: localhost\r\nX-Drip: "
     body = f"{header}x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
     with ThreadPoolExecutor() as pool:
@@ -276,4 +278,4 @@ def test_neither_half_a_header_nor_half_a_body_is_waited_for_too_long(port: int)
     for (wait, answer), limit in zip(ends, [HEADER_SECONDS, BODY_SECONDS], strict=True):
         assert limit - 1 < wait < limit + 4
         assert answer.startswith(b"HTTP/1.1 400 Bad Request")
-        assert b"The request did not arrive whole, or not in time." in answer
+        assert b"The request was incomplete or took too long to arrive." in answer

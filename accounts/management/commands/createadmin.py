@@ -1,18 +1,18 @@
-"""manage.py createadmin: makes an admin, also when nobody can log in any more."""
+"""manage.py createadmin: creates an administrator, even if no administrator can log in."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from accounts import roles, users
+from accounts import permissions, users
 from accounts.management import arguments
-from accounts.management.base import ExampleCommand, way_to_confirm
+from accounts.management.base import ExampleCommand, how_to_confirm_address
 from accounts.models import User
 
 
 class Command(ExampleCommand):
-    help = "Makes a user who may do everything. Asks for the password twice, or reads it from stdin."
+    help = "Creates an administrator. Prompts for the password twice, or reads it from stdin."
     example = "createadmin root@example.com"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -20,17 +20,17 @@ class Command(ExampleCommand):
         arguments.add_password(parser)
 
     def handle(self, *_arguments: Any, email: str, password_stdin: bool, **_options: Any) -> None:
-        _refuse_known(email)
-        password = arguments.password_from_stdin() if password_stdin else arguments.asked_password()
-        role = arguments.role(roles.ADMIN)
+        _require_new_address(email)
+        password = arguments.read_password_from_stdin() if password_stdin else arguments.prompt_for_password()
+        role = arguments.find_role(permissions.ADMIN)
         users.create(email, actor=None, password=password, role=role, email_verified=True)
-        self.stdout.write(f"{email} may do everything now, also at {settings.PUBLIC_URL}/admin/.")
+        self.stdout.write(f"{email} is now an administrator. Log in at {settings.PUBLIC_URL}/admin/.")
 
 
-def _refuse_known(email: str) -> None:
-    """Before a password is typed for nothing."""
-    if known := User.objects.with_address(email):
-        hint = f"python manage.py users set-role {known.email} {roles.ADMIN}"
+def _require_new_address(email: str) -> None:
+    """Raises CommandError if the user exists. Without it, the operator would type a password that is not used."""
+    if known := User.objects.find_by_email(email):
+        hint = f"python manage.py users set-role {known.email} {permissions.ADMIN}"
         if not known.email_verified:
-            hint += f", and: {way_to_confirm(known)}"
-        raise CommandError(f"There is a user {known.email} already. To make an admin of them: {hint}")
+            hint += f", and: {how_to_confirm_address(known)}"
+        raise CommandError(f"The user {known.email} already exists. To make this user an administrator: {hint}")

@@ -1,4 +1,4 @@
-"""manage.py import_users: brings users in from a file, of ours or of another product."""
+"""manage.py import_users: imports users from a file of UserManager or of another product."""
 
 import hashlib
 import os
@@ -19,12 +19,12 @@ from django.core.management.base import CommandError, CommandParser
 from accounts.management.base import ExampleCommand
 from accounts.management.progress import progress
 from accounts.transfer import files, hashes, readers
+from accounts.transfer.bulk_insert import Conflict, OnConflict, Tally
+from accounts.transfer.dry_run import DryRun
 from accounts.transfer.formats import FORMATS, Format
 from accounts.transfer.importing import Import
-from accounts.transfer.records import NotReadable
-from accounts.transfer.rehearsing import Rehearsal
+from accounts.transfer.records import UnreadableFile
 from accounts.transfer.reports import Remark, Report, ReportFile
-from accounts.transfer.storing import Conflict, OnConflict, Tally
 
 CONFLICTS = ("skip", "update", "fail")
 SHOWN_REMARKS = 20
@@ -36,89 +36,92 @@ FORMAT_OPTIONS = {
 }
 NO_SIGNER_KEY = (
     "Set FIREBASE_SIGNER_KEY (or FIREBASE_SIGNER_KEY_FILE) to the base64_signer_key of the Firebase project, for this "
-    "command and for the server: without it, no password of Firebase can be checked. "
+    "command and for the server. Without it, passwords from Firebase can't be checked. "
     "--ignore-columns passwordHash imports the users without passwords."
 )
 
 
 class Command(ExampleCommand):
     help = (
-        "Imports users from CSV, JSON lines or a JSON document. Columns or keys are those of a user in the API and "
-        "`password_hash`, and how suspensions and invitations stand; only `email` is required. Roles have to be there "
-        "before, or are made without permissions (--create-roles). An import that was stopped goes on where it was "
-        "when it is started again with the same file and options. A name, metadata or a password hash that cannot be "
-        "stored is left out with a warning (--strict rejects the user). The status is 1 when a line was rejected."
+        "Imports users from CSV, JSON lines or a JSON document. Its columns or keys are the fields of a user in the "
+        "API, `password_hash`, and the fields of suspensions and invitations; only `email` is required. Roles must "
+        "exist, or are created without permissions (--create-roles). If an import was stopped, run it again with the "
+        "same file and options: it continues where it stopped. A name, metadata or a password hash that can't be "
+        "stored is left out with a warning (--strict rejects the user). Second factors are neither imported nor "
+        "changed: users who had them elsewhere add them again. The exit status is 1 if a line was rejected."
     )
-    _remarks = 0
+    _remark_count = 0
     example = "import_users users.csv --on-conflict update --report rejected.csv"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", help="what to read; - is stdin")
-        parser.add_argument("--format", choices=FORMATS, default="usermanager", help="whose export it is (%(default)s)")
-        how = "what becomes of a line whose address or id a user has already (%(default)s)"
+        parser.add_argument("file", metavar="FILE", help="the file to read; - is stdin")
+        parser.add_argument(
+            "--format", choices=FORMATS, default="usermanager", help="the product that exported the file (%(default)s)"
+        )
+        how = "what to do with a line whose address or id a user already has (%(default)s)"
         parser.add_argument("--on-conflict", choices=CONFLICTS, default="skip", help=how)
-        parser.add_argument("--invite", action="store_true", help="mail new users without a password an invitation")
-        parser.add_argument("--create-roles", action="store_true", help="make missing roles, without permissions")
+        parser.add_argument(
+            "--invite", action="store_true", help="email an invitation to each new user without a password"
+        )
+        parser.add_argument("--create-roles", action="store_true", help="create missing roles, without permissions")
         parser.add_argument(
             "--allow-privileged",
             action="store_true",
-            help="accept roles that hold permissions, and changes to users who have one; without it, the file makes no "
-            "administrator and changes none",
+            help="accept roles that hold permissions, and changes to users who have such a role; without it, the file "
+            "can't create or change such users",
         )
-        strict = (
-            "reject a user whose name, metadata or password hash cannot be stored, instead of leaving that part out"
-        )
+        strict = "reject a user whose name, metadata or password hash can't be stored, instead of leaving that part out"
         parser.add_argument("--strict", action="store_true", help=strict)
-        report = "a CSV of the lines that were rejected or gave a warning, with the reasons"
+        report = "write the lines that were rejected or gave a warning, with the reasons, to this CSV file"
         parser.add_argument("--report", metavar="FILE", help=report)
-        ignore = "columns or keys that are not to be imported, with commas between them; * for all that nothing reads"
+        ignore = "columns or keys to leave out, separated by commas; * for all that the format doesn't read"
         parser.add_argument("--ignore-columns", metavar="NAMES", default="", help=ignore)
         for name, default in (("rounds", 8), ("mem-cost", 14)):
             text = f"the {name.replace('-', '_')} of the Firebase project (%(default)s)"
             parser.add_argument(f"--firebase-{name}", type=int, metavar="N", default=default, help=text)
         text = "the base64_salt_separator of the Firebase project (%(default)s)"
         parser.add_argument("--firebase-salt-separator", metavar="BASE64", default="Bw==", help=text)
-        parser.add_argument("--dry-run", action="store_true", help="tell what would happen, and store nothing")
+        parser.add_argument("--dry-run", action="store_true", help="show what would happen, and store nothing")
 
     def handle(self, *_arguments: Any, file: str, report: str | None, dry_run: bool, **options: Any) -> None:
         with ExitStack() as opened:
-            source = opened.enter_context(_source(file))
-            work = _work(Rehearsal if dry_run else Import, source, **options)
-            is_resumed = not dry_run and work.resume()
-            if not is_resumed:
-                _check_columns(source, work.format, options["ignore_columns"])
+            source = opened.enter_context(_open_source(file))
+            work = _build_import(DryRun if dry_run else Import, source, **options)
+            is_resumed = not dry_run and work.load_progress()
             if is_resumed:
-                self.stderr.write(f"This import was stopped before; it goes on after {work.lines} lines.")
-            work.report = opened.enter_context(self._report(report, is_resumed=is_resumed))
+                self.stderr.write(f"Resuming an import that was stopped after {work.lines} lines.")
+            else:
+                _require_known_columns(source, work.format, options["ignore_columns"])
+            work.report = opened.enter_context(self._open_report(report, is_resumed=is_resumed))
             try:
                 if work.on_conflict == "fail" and not dry_run and not is_resumed:
-                    _go("Checking", source, _work(Rehearsal, source, **options))
-                _go("Checking" if dry_run else "Importing", source, work)
-            except (Conflict, NotReadable) as fault:
-                raise CommandError(str(fault)) from fault
-        self._sum_up(work.tally, is_dry=dry_run)
+                    _run("Checking", source, _build_import(DryRun, source, **options))
+                _run("Checking" if dry_run else "Importing", source, work)
+            except (Conflict, UnreadableFile) as error:
+                raise CommandError(str(error)) from error
+        self._print_summary(work.tally, is_dry=dry_run)
 
     @contextmanager
-    def _report(self, name: str | None, *, is_resumed: bool) -> Iterator[Report]:
-        """Into a file if one is named; otherwise the first ones on stderr."""
+    def _open_report(self, name: str | None, *, is_resumed: bool) -> Iterator[Report]:
+        """Yields a report that writes to the file, or without one prints the first remarks on stderr."""
         if name is None:
-            yield self._shown
+            yield self._print_remarks
             return
         try:
             with Path(name).open("ab") as file:
                 yield ReportFile(file, is_resumed=is_resumed)
-        except OSError as fault:
-            raise CommandError(f"{name} cannot be written: {fault.strerror}.") from fault
+        except OSError as error:
+            raise CommandError(f"{name} cannot be written: {error.strerror}.") from error
 
-    def _shown(self, remarks: list[Remark], stands: int) -> int:
-        for line, reason, _kind in remarks[: max(0, SHOWN_REMARKS - self._remarks)]:
+    def _print_remarks(self, remarks: list[Remark], length: int) -> int:
+        for line, reason, _kind in remarks[: max(0, SHOWN_REMARKS - self._remark_count)]:
             self.stderr.write(f"Line {line}: {reason}")
-        before, self._remarks = self._remarks, self._remarks + len(remarks)
-        if before <= SHOWN_REMARKS < self._remarks:
-            self.stderr.write("There is more to say; --report FILE lists all of them.")
-        return stands
+        before, self._remark_count = self._remark_count, self._remark_count + len(remarks)
+        if before <= SHOWN_REMARKS < self._remark_count:
+            self.stderr.write("More lines were rejected or gave a warning; --report FILE lists them all.")
+        return length
 
-    def _sum_up(self, tally: Tally, *, is_dry: bool) -> None:
+    def _print_summary(self, tally: Tally, *, is_dry: bool) -> None:
         counts = ", ".join(f"{number} {name}" for name, number in tally.counts().items())
         self.stdout.write(f"{'Would be' if is_dry else 'Done'}: {counts}.")
         if tally.rejected:
@@ -126,29 +129,29 @@ class Command(ExampleCommand):
 
 
 @contextmanager
-def _source(name: str) -> Iterator[BinaryIO]:
-    """The file; stdin is put into one first, as it has to be read more than once. Raises CommandError."""
+def _open_source(name: str) -> Iterator[BinaryIO]:
+    """Opens the file. Copies stdin to a temporary file, because it is read more than once. Raises CommandError."""
     if name == "-":
         with tempfile.TemporaryFile() as spool:
-            _keep_stdin(spool)
+            _spool_stdin(spool)
             yield spool
         return
     try:
-        file = Path(name).open("rb")  # noqa: SIM115 - what happens while it is read is no error of opening it
-    except OSError as fault:
-        raise CommandError(f"{name} cannot be read: {fault.strerror}.") from fault
+        file = Path(name).open("rb")  # noqa: SIM115 - the try covers the opening, not the reading
+    except OSError as error:
+        raise CommandError(f"{name} cannot be read: {error.strerror}.") from error
     with file:
         yield file
 
 
-def _keep_stdin(spool: BinaryIO) -> None:
+def _spool_stdin(spool: BinaryIO) -> None:
     try:
         shutil.copyfileobj(sys.stdin.buffer, spool)
         spool.flush()
-    except OSError as fault:
-        place = tempfile.gettempdir()
-        advice = "Set TMPDIR to a folder with room for it, or name a file."
-        raise CommandError(f"The input cannot be kept in {place}: {fault.strerror}. {advice}") from fault
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        advice = "Set TMPDIR to a folder with enough space, or name a file."
+        raise CommandError(f"The input cannot be copied to {folder}: {error.strerror}. {advice}") from error
 
 
 def _fingerprint(source: BinaryIO, *options: str) -> str:
@@ -160,7 +163,7 @@ def _fingerprint(source: BinaryIO, *options: str) -> str:
     return digest.hexdigest()
 
 
-def _work(
+def _build_import(
     kind: type[Import],
     source: BinaryIO,
     *,
@@ -174,7 +177,7 @@ def _work(
     flags = (invite, create_roles, allow_privileged, strict)
     named = sorted((name, str(value)) for name, value in options.items() if name in FORMAT_OPTIONS)
     fingerprint = _fingerprint(source, on_conflict, *map(str, flags), repr(named))
-    return kind(_format(**options), _ignore, fingerprint, on_conflict, *flags)
+    return kind(_format(**options), lambda _remarks, length: length, fingerprint, on_conflict, *flags)
 
 
 def _format(
@@ -186,14 +189,16 @@ def _format(
     firebase_salt_separator: str,
     **_options: Any,
 ) -> Format:
-    """With the parameters of the command. Raises CommandError for a project of Firebase whose hashes have others."""
-    chosen = replace(FORMATS[format], ignored=_ignored(ignore_columns) - {"*"})
+    """Returns the format with the parameters of the command. Raises CommandError if those of Firebase are invalid."""
+    chosen = replace(FORMATS[format], ignored=_split_names(ignore_columns) - {"*"})
     if format != "firebase":
         return chosen
     try:
-        hashes.firebase(firebase_rounds, firebase_mem_cost, hashes.unbase64(firebase_salt_separator), b"salt", b"key")
-    except hashes.UnknownHash as fault:
-        raise CommandError(f"The --firebase options are no project's: {fault}.") from fault
+        hashes.firebase(
+            firebase_rounds, firebase_mem_cost, hashes.decode_base64(firebase_salt_separator), b"salt", b"key"
+        )
+    except hashes.UnknownHash as error:
+        raise CommandError(f"The --firebase options are invalid: {error}.") from error
     if not settings.FIREBASE_SIGNER_KEY and "passwordHash" not in chosen.ignored:
         raise CommandError(NO_SIGNER_KEY)
     reader = partial(
@@ -205,42 +210,42 @@ def _format(
     return replace(chosen, reader=reader)
 
 
-def _ignored(names: str) -> frozenset[str]:
+def _split_names(names: str) -> frozenset[str]:
     return frozenset(name.strip() for name in names.split(",")) - {""}
 
 
-def _check_columns(source: BinaryIO, format: Format, ignored: str) -> None:
-    """Raises CommandError when the file names something that would be lost."""
-    if "*" in _ignored(ignored):
+def _require_known_columns(source: BinaryIO, format: Format, ignored: str) -> None:
+    """Raises CommandError if the file has columns or keys that the format doesn't read, as their data would be lost."""
+    if "*" in _split_names(ignored):
         return
     source.seek(0)
     with os.fdopen(os.dup(source.fileno()), "rb") as stream:
         try:
-            unknown = sorted(files.unknown(stream, format.layout, format.unknown))
-        except NotReadable as fault:
-            raise CommandError(str(fault)) from fault
+            unknown = sorted(files.find_unknown_columns(stream, format.layout, format.unknown))
+        except UnreadableFile as error:
+            raise CommandError(str(error)) from error
     if not unknown:
         return
-    shown = [_shown(name) for name in unknown[:SHOWN_COLUMNS]]
+    shown = [_printable(name) for name in unknown[:SHOWN_COLUMNS]]
     more = f" and {len(unknown) - SHOWN_COLUMNS} more" if len(unknown) > SHOWN_COLUMNS else ""
     can_be_named = not more and shown == unknown and not any("," in name for name in unknown)
     names = shlex.quote(",".join(shown)) if can_be_named else "'*'"
     raise CommandError(
-        f"Nothing is imported: --format {format.name} has no place for {', '.join(shown)}{more}. "
-        f"Rename what you need; --ignore-columns {names} leaves it out."
+        f"Nothing was imported: --format {format.name} doesn't read {', '.join(shown)}{more}. "
+        f"Rename the ones that you need, or leave them out with --ignore-columns {names}."
     )
 
 
-def _shown(name: str) -> str:
-    """A name of a column as an error may print it: one line that is not endless."""
+def _printable(name: str) -> str:
+    """Returns the name of a column in one short line of printable characters."""
     if not name:
         return "a column without a name"
     text = "".join(character if character.isprintable() else "?" for character in name)
     return text if len(text) <= COLUMN_LENGTH else f"{text[:COLUMN_LENGTH]}…"
 
 
-def _go(label: str, source: BinaryIO, work: Import) -> None:
-    """Reads a duplicate of the file, as whoever reads text closes what it reads from."""
+def _run(label: str, source: BinaryIO, work: Import) -> None:
+    """Reads from a duplicate of the file, because the text reader closes the file that it reads."""
     source.seek(0)
     size = os.fstat(source.fileno()).st_size
     with os.fdopen(os.dup(source.fileno()), "rb") as stream, progress(label, size) as advance:
@@ -248,8 +253,3 @@ def _go(label: str, source: BinaryIO, work: Import) -> None:
             files.read(stream, work.format.layout),
             lambda: advance(work.lines, os.lseek(source.fileno(), 0, os.SEEK_CUR)),
         )
-
-
-def _ignore(remarks: list[Remark], stands: int) -> int:
-    """A report that nobody reads."""
-    return stands

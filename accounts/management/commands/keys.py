@@ -1,4 +1,4 @@
-"""manage.py keys: the keys that access tokens are signed with."""
+"""manage.py keys: manages the keys that sign access tokens, and those that encrypt secrets in the database."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,94 +6,177 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import transaction
 
-from accounts import audit, keys
+from accounts import audit, encrypted_secrets, encryption
+from accounts.encryption import UnusableKeys
+from accounts.jwt import signing_keys
 from accounts.management import arguments
 from accounts.management.base import ActionsCommand, Row
 
-COLUMNS = ("kid", "created_at", "state", "signs", "signs_from", "expires_at")
+COLUMNS = ("use", "kid", "created_at", "state", "signs", "signs_from", "expires_at", "encrypts", "secrets")
+EMPTY_ROW: dict[str, Any] = dict.fromkeys(COLUMNS)
+SHOWN_USERS = 20
 KID = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
 class Command(ActionsCommand):
-    help = "Lists the keys that access tokens are signed with, makes new ones and revokes them."
+    help = "Lists, rotates and revokes the keys that sign access tokens, and those that encrypt stored secrets."
     example = "keys rotate"
 
     def add_actions(self) -> None:
         listing = self.add_action(
-            self.list, "list", "List the keys that a living or a future token may have.", "keys list --json"
+            self.list,
+            "list",
+            "List the signing keys: the current one, the next one, and older ones whose tokens are still valid. List "
+            "the encryption keys, and how many stored secrets each encrypts. No key itself is shown.",
+            "keys list --json",
         )
         arguments.add_json(listing)
-        rotating = self.add_action(
-            self.rotate,
-            "rotate",
-            "Make a key, published now, that signs once cached JWKS have it; older tokens hold until they expire.",
-            "keys rotate",
-        )
-        rotating.add_argument(
-            "--now",
-            action="store_true",
-            dest="is_at_once",
-            help="sign with it at once: services that cached the JWKS may refuse its tokens for some minutes",
-        )
-        arguments.add_json(rotating)
+        self._add_rotate()
         revoking = self.add_action(
             self.revoke,
             "revoke",
-            "Remove a key that somebody else may have: its tokens are refused at once. Sessions go on.",
+            "Remove a compromised key. Its tokens are rejected at once; sessions continue.",
             f"keys revoke {KID}",
         )
-        revoking.add_argument("kid", metavar="KID", help="from `keys list`; -- goes before one that begins with -")
+        revoking.add_argument(
+            "kid", metavar="KID", help="as `keys list` shows it; write -- before one that begins with -"
+        )
         arguments.add_json(revoking)
 
     def list(self, *, as_json: bool, **_options: Any) -> None:
         self.print_rows(_rows(), COLUMNS, as_json=as_json)
 
-    def rotate(self, *, is_at_once: bool, as_json: bool, **_options: Any) -> None:
-        with transaction.atomic():  # first: without a database to write the event to, no key is made
-            key = keys.rotate(at_once=is_at_once)
+    def _add_rotate(self) -> None:
+        rotating = self.add_action(
+            self.rotate,
+            "rotate",
+            "Create a signing key. It is published now, and signs once cached JWKS have it. Older tokens stay valid. "
+            "With --encryption, create an encryption key and encrypt all stored secrets with it. Older keys are kept. "
+            "If the keys are in ENCRYPTION_KEYS, no key is created: the first one of them is used.",
+            "keys rotate --encryption",
+        )
+        kinds = rotating.add_mutually_exclusive_group()
+        kinds.add_argument(
+            "--now",
+            action="store_true",
+            dest="is_at_once",
+            help="sign with it at once; services that cached the JWKS may reject its tokens for some minutes",
+        )
+        kinds.add_argument(
+            "--encryption", action="store_true", dest="is_encryption", help="rotate the encryption key instead"
+        )
+        rotating.add_argument(
+            "--resume",
+            action="store_true",
+            dest="is_resumed",
+            help="after --encryption was interrupted: create no key, and encrypt the rest with the newest one",
+        )
+        arguments.add_json(rotating)
+
+    def handle(self, *positional: Any, **options: Any) -> None:
+        try:
+            super().handle(*positional, **options)
+        except UnusableKeys as error:
+            raise CommandError(str(error), returncode=arguments.USAGE_STATUS) from error
+
+    def rotate(self, *, is_encryption: bool, is_resumed: bool, as_json: bool, **options: Any) -> None:
+        if is_encryption:
+            self._rotate_encryption_key(is_resumed=is_resumed, as_json=as_json)
+        elif is_resumed:
+            raise CommandError("--resume needs --encryption.", returncode=arguments.USAGE_STATUS)
+        else:
+            self._rotate_signing_key(as_json=as_json, **options)
+
+    def _rotate_encryption_key(self, *, is_resumed: bool, as_json: bool) -> None:
+        with transaction.atomic():  # comes first: without a database for the event, no key is created
+            is_new = encryption.has_file() and not is_resumed
+            kid = (encryption.add_key() if is_new else encryption.key_ids()[0]).hex()
+            audit.record("key:rotated", None, actor=None, kid=kid, use="encryption")
+        if not as_json:
+            self.stdout.write(f"The {'new key' if is_new else 'key'} {kid} encrypts from now on.")
+            self.stdout.flush()
+        changed, left = encrypted_secrets.reencrypt()
+        if as_json:
+            self.print_row({"kid": kid, "changed": changed, "left": left}, as_json=True)
+        else:
+            self.stdout.write(
+                f"{changed} stored secrets were encrypted again with it. `keys list` counts those of each."
+            )
+        if left:
+            raise CommandError(_explanation(left))
+
+    def _rotate_signing_key(self, *, is_at_once: bool, as_json: bool, **_options: Any) -> None:
+        with transaction.atomic():  # comes first: without a database for the event, no key is created
+            key = signing_keys.rotate(at_once=is_at_once)
             audit.record("key:rotated", None, actor=None, kid=key.kid)
         if as_json:
             self.print_row({"kid": key.kid, "signs_from": key.signs_from}, as_json=True)
         elif is_at_once:
             self.stdout.write(f"Access tokens are signed with {key.kid} from now on.")
         else:
-            self.stdout.write(f"{key.kid} is published now and signs access tokens from {_words(key)} on.")
+            self.stdout.write(
+                f"{key.kid} is published now and signs access tokens from {key.signs_from:%Y-%m-%d %H:%M:%S} UTC on."
+            )
 
     def revoke(self, *, kid: str, as_json: bool, **_options: Any) -> None:
-        key = keys.find(kid)
+        key = signing_keys.find(kid)
         if key is None:
             raise CommandError(f"There is no key {kid}.")
         with transaction.atomic():
             audit.record("key:revoked", None, actor=None, kid=kid)
-            successor = keys.revoke(key)
+            successor = signing_keys.revoke(key)
             if successor:
                 audit.record("key:rotated", None, actor=None, kid=successor.kid)
         if as_json:
             self.print_row({"kid": kid, "successor": successor and successor.kid}, as_json=True)
             return
         self.stdout.write(
-            f"{kid} is revoked. Tokens signed with it are refused here from now on, and by other services"
+            f"{kid} is revoked. UserManager rejects its tokens from now on, and other services reject them once they"
         )
-        self.stdout.write(
-            "once they fetch the JWKS again, within some minutes. Clients refresh theirs; sessions go on."
-        )
+        self.stdout.write("fetch the JWKS again, within some minutes. Clients refresh their tokens; sessions continue.")
         if successor:
             self.stdout.write(f"Access tokens are signed with {successor.kid} from now on.")
 
 
-def _words(key: keys.SigningKey) -> str:
-    return f"{key.signs_from:%Y-%m-%d %H:%M:%S} UTC"
-
-
 def _rows() -> Iterator[Row]:
-    ring = keys.ring()
-    for index, key in enumerate(ring):
-        state = keys.state(key)
-        yield {
+    yield from _signing_keys()
+    yield from _encryption_keys()
+
+
+def _signing_keys() -> Iterator[Row]:
+    key_set = signing_keys.key_set()
+    for index, key in enumerate(key_set):
+        state = signing_keys.state(key)
+        yield EMPTY_ROW | {
+            "use": "signing",
             "kid": key.kid,
             "created_at": key.created_at,
             "state": state,
             "signs": state == "signing",
             "signs_from": key.signs_from,
-            "expires_at": keys.expires_at(ring, index),
+            "expires_at": signing_keys.expires_at(key_set, index),
         }
+
+
+def _encryption_keys() -> Iterator[Row]:
+    """Yields the key that encrypts, the older ones, and those that are missing although secrets need them."""
+    secrets = encrypted_secrets.counts()
+    known = encryption.key_ids()
+    for key_id in dict.fromkeys([*known, *secrets]):
+        state = "encrypting" if key_id == known[0] else "decrypting" if key_id in known else "missing"
+        yield EMPTY_ROW | {
+            "use": "encryption",
+            "kid": key_id.hex(),
+            "state": state,
+            "encrypts": state == "encrypting",
+            "secrets": secrets.get(key_id, 0),
+        }
+
+
+def _explanation(left: int) -> str:
+    """Says in one line what to do about secrets that were left."""
+    users = ", ".join(map(str, encrypted_secrets.users_left(SHOWN_USERS)))
+    return (
+        f"{left} secrets still have another key. Run the command again with --resume; if they are left then, they "
+        f"can't be decrypted, and their users need `users reset-mfa`: {users}{', …' if left > SHOWN_USERS else ''}."
+    )

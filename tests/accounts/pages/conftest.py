@@ -1,20 +1,21 @@
-"""Ana, her links and her browser."""
+"""Ana, her one-time tokens and her browser."""
 
 from collections.abc import Callable
 
 import pytest
 from django.test import Client
 
-from accounts import tokens
+from accounts import one_time_tokens
 from accounts.models import User
 from accounts.models.identifiers import new_id
-from tests.accounts.pages.mailed import (
+from tests.accounts.pages.link_pages import (
     ANA,
     CHANGE,
     NEW_ANA,
     Case,
-    Mailed,
+    TokenFor,
 )
+from tests.accounts.pages.second_factor_page import issue
 
 
 @pytest.fixture
@@ -23,14 +24,20 @@ def ana(person: Callable[..., User]) -> User:
 
 
 @pytest.fixture
-def mailed(ana: User) -> Mailed:
-    """The secret of a link to the page, as it was mailed to Ana."""
+def token_for(ana: User) -> TokenFor:
+    """Returns a token for the page, as a link emailed to Ana contains it."""
 
     def issue(case: Case) -> str:
         email = NEW_ANA if case is CHANGE else ANA
-        return tokens.issue(ana, case.purpose, request=new_id(), email=email)
+        return one_time_tokens.issue(ana, case.purpose, request=new_id(), email=email)
 
     return issue
+
+
+@pytest.fixture
+def secret(ana: User) -> str:
+    """The token of the link with which Ana sets up a second factor."""
+    return issue(ana)
 
 
 @pytest.fixture

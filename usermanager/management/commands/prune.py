@@ -1,4 +1,4 @@
-"""manage.py prune: deletes what has expired; the relay does the same every few minutes."""
+"""manage.py prune: deletes expired rows and files; the relay does the same every few minutes."""
 
 import json
 from typing import Any
@@ -9,15 +9,20 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from accounts import audit, deletion, keys, pruning, sessions, throttling, tokens
+from accounts import audit, deletion, one_time_tokens, pruning, sessions
+from accounts.jwt import signing_keys
+from accounts.limits import rate_limits
 from accounts.management.base import ExampleCommand
-from notifications import mail_folder, outbox
+from accounts.mfa import challenges, pending_logins, totp
+from notifications import outbox
+from notifications.sending import mail_folder
 
 
 class Command(ExampleCommand):
     help = (
-        "Deletes expired sessions, one-time tokens, counters, keys, mails, task results and old audit events, and "
-        "finishes deletions of users that were interrupted."
+        "Deletes expired sessions, one-time tokens, pending logins, spent challenges of passkeys, unfinished second "
+        "factors, rate limit counters, signing keys, emails, task results and audit events. Finishes interrupted "
+        "deletions of users."
     )
     example = "prune --json"
 
@@ -34,29 +39,31 @@ class Command(ExampleCommand):
 
 
 def prune() -> dict[str, int]:
-    """How many of each kind were deleted."""
+    """Deletes expired rows and files, and returns the number of each kind."""
+    oldest_result = timezone.now() - settings.CELERY_RESULT_EXPIRES
     pruned = {
         "users": deletion.finish_abandoned(),
         "sessions": sessions.prune(),
-        "one_time_tokens": tokens.prune(),
+        "one_time_tokens": one_time_tokens.prune(),
+        "pending_logins": pending_logins.prune(),
+        "spent_challenges": challenges.prune(),
+        "unconfirmed_totp": totp.prune(),
         "audit_events": audit.prune(),
-        "rate_counters": throttling.prune(),
-        "signing_keys": keys.prune(),
+        "rate_counters": rate_limits.prune(),
+        "signing_keys": signing_keys.prune(),
         "mails": outbox.prune(),
         "mail_files": mail_folder.prune(),
-        "task_results": _prune_results(),
+        "task_results": pruning.delete(TaskResult.objects.filter(date_done__lt=oldest_result)),
     }
     _empty_journal()
     return pruned
 
 
 def _empty_journal() -> None:
-    """SQLite's journal would hold what was deleted until it is written over; where somebody writes, the next time."""
+    """Empties SQLite's journal, which contains the deleted rows until they are overwritten.
+
+    While another connection writes, SQLite leaves the journal as it is, until the next call.
+    """
     if settings.IS_SQLITE and not connection.in_atomic_block:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _prune_results() -> int:
-    oldest = timezone.now() - settings.CELERY_RESULT_EXPIRES
-    return pruning.delete(TaskResult.objects.filter(date_done__lt=oldest))

@@ -1,8 +1,7 @@
-"""manage.py serve: the whole product in the foreground."""
+"""manage.py serve: runs the whole product in the foreground."""
 
 import errno
 import ipaddress
-import os
 import socket
 from typing import Any
 
@@ -10,13 +9,12 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from accounts.management.base import ExampleCommand
-from usermanager import health, metrics_folder
-from usermanager.children import children
-from usermanager.preparation import prepare
-from usermanager.supervisor import ChildFailed, Supervisor
+from usermanager import bootstrap, forking, health, preloading
+from usermanager.processes import supervised_processes
+from usermanager.supervisor import ProcessFailed, Supervisor
 
 READY_SECONDS = 60.0
-PATIENCE_SECONDS = 10.0
+OPTIONAL_SECONDS = 10.0
 BACKLOG = 2048
 
 
@@ -25,25 +23,28 @@ class Command(ExampleCommand):
     example = "serve"
 
     def handle(self, *arguments: Any, **options: Any) -> None:
-        with _listen() as listener, metrics_folder.made() as metrics:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics  # in which all processes count, and a web process adds up
-            password = prepare()
-            supervisor = Supervisor(list(children(listener)), settings.BASE_DIR)
+        """Uses the database and the broker in forks only, as this process itself must have no connections and threads
+        when it forks."""
+        with _listen() as listener:
+            preloading.load_everything()
+            password = forking.result_of(bootstrap.run)
+            supervisor = Supervisor(list(supervised_processes(listener)), settings.BASE_DIR)
             try:
                 supervisor.start()
-                patience_seconds = PATIENCE_SECONDS if health.broker() == "ok" else 0.0  # the worker waits for it, too
-                if supervisor.wait_until_ready(seconds=READY_SECONDS, patience_seconds=patience_seconds):
-                    self.stdout.write(_summary(password))
+                broker = forking.result_of(health.broker_state) if settings.CELERY_BROKER_URL else "none"
+                optional_seconds = OPTIONAL_SECONDS if broker == "ok" else 0.0  # the worker is not ready without it
+                if supervisor.wait_until_ready(seconds=READY_SECONDS, optional_seconds=optional_seconds):
+                    self.stdout.write(_summary(password, broker))
                     self.stdout.flush()
                     supervisor.run()
-            except ChildFailed as failure:
+            except ProcessFailed as failure:
                 raise CommandError(str(failure)) from failure
             finally:
                 supervisor.stop()
 
 
 def _listen() -> socket.socket:
-    """The socket on which the web server will answer; it is taken before anything else is started."""
+    """Opens the socket of the web server before anything else starts. Raises CommandError if that fails."""
     host = "127.0.0.1" if settings.BIND == "localhost" else settings.BIND
     family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
     listener = socket.socket(family)
@@ -51,27 +52,27 @@ def _listen() -> socket.socket:
     try:
         listener.bind((host, settings.PORT))
         listener.listen(BACKLOG)
-    except OSError as fault:
+    except OSError as error:
         listener.close()
-        raise CommandError(_why_not(fault)) from fault
+        raise CommandError(_bind_error(error)) from error
     return listener
 
 
-def _why_not(fault: OSError) -> str:
-    if fault.errno == errno.EADDRINUSE:
+def _bind_error(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
         other = 8001 if settings.PORT == 8000 else 8000
-        return f"Port {settings.PORT} is taken: end what listens there, or choose another with PORT={other}."
-    if fault.errno == errno.EACCES:
-        return f"Port {settings.PORT} is not open to this user: choose one above 1023 with PORT=8000."
-    return f"{settings.BIND} is not an address of this machine: choose another with BIND=127.0.0.1."
+        return f"Port {settings.PORT} is taken: end the program that uses it, or choose another port with PORT={other}."
+    if error.errno == errno.EACCES:
+        return f"This user may not use port {settings.PORT}: choose one above 1023, for example with PORT=8000."
+    return f"{settings.BIND} is not an address of this machine: choose another one, for example with BIND=127.0.0.1."
 
 
-def _summary(password: str | None) -> str:
+def _summary(password: str | None, broker: str) -> str:
     lines = {
         "API": f"{settings.PUBLIC_URL}/api/v1/   documentation: {settings.PUBLIC_URL}/api/docs/",
         "Admin": f"{settings.PUBLIC_URL}/admin/",
-        "Mails": _mails(),
-        "Broker": _broker(),
+        "Emails": _email_destination(),
+        "Broker": _broker_summary(broker),
         "Data": str(settings.DATA_DIR),
     }
     if password:
@@ -81,18 +82,17 @@ def _summary(password: str | None) -> str:
     return f"\nUserManager is ready. Ctrl-C ends it.\n\n{body}\n"
 
 
-def _mails() -> str:
+def _email_destination() -> str:
     if hasattr(settings, "EMAIL_FILE_PATH") and settings.EMAIL_FILE_PATH:
         return f"files in {settings.EMAIL_FILE_PATH}"
     if settings.EMAIL_BACKEND.endswith("console.EmailBackend"):
-        return "printed here"
-    return f"sent through {settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+        return "printed to this terminal"
+    return f"sent via {settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
 
 
-def _broker() -> str:
-    """Without the password of its address."""
-    state = health.broker()
+def _broker_summary(state: str) -> str:
+    """Describes the broker, without the password in its URL."""
     if state == "none":
-        return "none; the relay on this machine delivers"
+        return "none; the mail relay delivers"
     place = settings.CELERY_BROKER_URL.rpartition("@")[2].removeprefix("amqp://").removeprefix("amqps://")
-    return f"RabbitMQ at {place}" + ("" if state == "ok" else ", not reachable now; the relay delivers until it is")
+    return f"RabbitMQ at {place}" + ("" if state == "ok" else ", not reachable; the mail relay delivers meanwhile")

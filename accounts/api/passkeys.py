@@ -1,0 +1,150 @@
+"""Signs in with a passkey, and adds passkeys. The browser needs options first, with a challenge that it has signed."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import passkey_login, passkey_registration
+from accounts.api.base import ApiView, AuthenticatedRequest, PublicView, created, read_input
+from accounts.api.enrolment import AUTH, RECOVERY_CODES_EXAMPLE, EnrolledSerializer, enrolled_body, read_enrolment
+from accounts.api.input_fields import StrictCharField, TokenField
+from accounts.api.login import sign_in_body
+from accounts.api.schema import AUTHENTICATION_ERRORS, FACTOR_EXAMPLE, USER_EXAMPLE, operation
+from accounts.api.second_factor import SIGN_IN_EXAMPLE, PasskeyField
+from accounts.api.serializers import SignInSerializer
+from accounts.mfa import passkey_options
+from accounts.validators import FACTOR_NAME_MAX_LENGTH, validate_name
+
+REQUEST_OPTIONS_EXAMPLE = {
+    "challenge": "AQGgk3…",
+    "timeout": 300_000,
+    "rpId": "id.example.com",
+    "userVerification": "required",
+}
+OWN_OPTIONS_EXAMPLE = {
+    **REQUEST_OPTIONS_EXAMPLE,
+    "userVerification": "discouraged",
+    "allowCredentials": [{"type": "public-key", "id": "m8Zt…", "transports": ["internal"]}],
+}
+CREATION_OPTIONS_EXAMPLE = {
+    "rp": {"id": "id.example.com", "name": "UserManager"},
+    "user": {"id": "AZOI8XxOfQqfbiudHD9acA", "name": USER_EXAMPLE["email"], "displayName": USER_EXAMPLE["full_name"]},
+    "challenge": "AQSgk3…",
+    "pubKeyCredParams": [{"type": "public-key", "alg": -7}],
+    "timeout": 300_000,
+    "excludeCredentials": [],
+    "authenticatorSelection": {"residentKey": "required", "requireResidentKey": True, "userVerification": "required"},
+    "attestation": "none",
+}
+ASSERTION_EXAMPLE = {
+    "id": "m8Zt…",
+    "rawId": "m8Zt…",
+    "type": "public-key",
+    "response": {"clientDataJSON": "eyJ0…", "authenticatorData": "SZYN…", "signature": "MEUC…", "userHandle": "AZOI…"},
+}
+ATTESTATION_EXAMPLE = {**ASSERTION_EXAMPLE, "response": {"clientDataJSON": "eyJ0…", "attestationObject": "o2Nm…"}}
+PASSKEY_FACTOR_EXAMPLE = {**FACTOR_EXAMPLE, "type": "passkey", "name": "Passkey", "is_synced": True}
+
+
+class LoginOptionsView(PublicView):
+    @operation(
+        "Begin to log in with a passkey",
+        description="The response is a `PublicKeyCredentialRequestOptionsJSON`, alike for all users.",
+        success=(200, OpenApiTypes.OBJECT),
+        errors=["not_found"],
+        response_example=REQUEST_OPTIONS_EXAMPLE,
+    )
+    def post(self, request: Request) -> Response:
+        return Response(passkey_login.begin())
+
+
+class PasskeyLoginInput(serializers.Serializer[Any]):
+    passkey = PasskeyField()
+
+
+class PasskeyLoginView(PublicView):
+    @operation(
+        "Log in with a passkey",
+        description="Needs no password and no second factor: the passkey must have verified the user.",
+        request=PasskeyLoginInput,
+        success=(200, SignInSerializer),
+        errors=[
+            *("invalid_credentials", "email_not_verified", "account_suspended", "throttled"),
+            *("enrolment_required", "not_found"),
+        ],
+        request_example={"passkey": ASSERTION_EXAMPLE},
+        response_example=SIGN_IN_EXAMPLE,
+    )
+    def post(self, request: Request) -> Response:
+        return Response(sign_in_body(passkey_login.finish(read_input(PasskeyLoginInput, request)["passkey"])))
+
+
+class StepUpOptionsView(ApiView):
+    is_open_to_overdue = True
+
+    @operation(
+        "Begin to authenticate again with a passkey",
+        description="The response is a `PublicKeyCredentialRequestOptionsJSON` with the user's own passkeys.",
+        operation_id="begin_step_up",
+        success=(200, OpenApiTypes.OBJECT),
+        errors=AUTHENTICATION_ERRORS,
+        response_example=OWN_OPTIONS_EXAMPLE,
+    )
+    def post(self, request: AuthenticatedRequest) -> Response:
+        return Response(passkey_options.for_step_up(request.auth))
+
+
+class PasskeyOptionsInput(serializers.Serializer[Any]):
+    mfa_token = TokenField(
+        required=False, help_text="Of the error `enrolment_required`; else an access token is needed."
+    )
+    token = TokenField(required=False, help_text="Of the emailed link, if the error has `needs_mail`.")
+
+
+class PasskeyOptionsView(PublicView):
+    @operation(
+        "Begin to add a passkey",
+        description="The response is a `PublicKeyCredentialCreationOptionsJSON`. Needs a fresh login, or an "
+        "`mfa_token`.",
+        request=PasskeyOptionsInput,
+        success=(200, OpenApiTypes.OBJECT),
+        errors=[*AUTHENTICATION_ERRORS, *("invalid_token", "email_not_verified", "fresh_login_required", "conflict")],
+        request_example={},
+        response_example=CREATION_OPTIONS_EXAMPLE,
+        auth=AUTH,
+    )
+    def post(self, request: Request) -> Response:
+        enrolling, data = read_enrolment(PasskeyOptionsInput, request)
+        return Response(passkey_registration.begin(enrolling, emailed_token=data.get("token", "")))
+
+
+class PasskeyInput(serializers.Serializer[Any]):
+    passkey = PasskeyField()
+    name = StrictCharField(
+        required=False, allow_blank=True, max_length=FACTOR_NAME_MAX_LENGTH, validators=[validate_name]
+    )
+    mfa_token = TokenField(required=False)
+
+
+class PasskeysView(PublicView):
+    @operation(
+        "Add a passkey",
+        description="All other sessions end.",
+        request=PasskeyInput,
+        success=(201, EnrolledSerializer),
+        errors=[*AUTHENTICATION_ERRORS, *("invalid_token", "fresh_login_required", "conflict")],
+        request_example={"passkey": ATTESTATION_EXAMPLE, "name": "Passkey"},
+        response_example={
+            **SIGN_IN_EXAMPLE,
+            "factor": PASSKEY_FACTOR_EXAMPLE,
+            "recovery_codes": RECOVERY_CODES_EXAMPLE,
+        },
+        auth=AUTH,
+    )
+    def post(self, request: Request) -> Response:
+        enrolling, data = read_enrolment(PasskeyInput, request)
+        enrolled = passkey_registration.finish(enrolling, data["passkey"], name=data.get("name", ""))
+        return created(enrolled_body(enrolled), f"users/{enrolling.user.pk}/factors/{enrolled.factor.id}/")

@@ -1,0 +1,1 @@
+"""Rate limits: counts attempts, and tells the client how many are left."""

@@ -1,0 +1,1 @@
+"""Lists: filtering, ordering and paging through many rows."""

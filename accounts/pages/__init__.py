@@ -1,0 +1,1 @@
+"""The pages behind emailed links: plain HTML that works without JavaScript."""

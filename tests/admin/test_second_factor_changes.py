@@ -1,0 +1,141 @@
+"""Users of the panel change their own second factors, reset those of others, and set the policy of a role."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import AuditEvent, Role, Session, TotpSecret, User
+from tests.admin.test_second_factor_page import CONFIRM, PAGE, make_stale, sign_in, text
+from tests.conftest import PASSWORD
+from tests.second_factors import Phone, enrol
+
+pytestmark = pytest.mark.django_db
+
+Panel = Callable[[User], Client]
+
+
+@pytest.fixture
+def phone(root: User) -> Phone:
+    return enrol(root)
+
+
+@pytest.fixture
+def client(root: User, phone: Phone) -> Client:
+    return sign_in(root, phone)
+
+
+def post(client: Client, **fields: Any) -> str:
+    return text(client.post(PAGE, fields, follow=True))
+
+
+def test_a_factor_is_renamed(client: Client) -> None:
+    factor = TotpSecret.objects.get()
+    assert "Renamed." in post(client, do="rename", factor=factor.pk, name="Work phone")
+    assert "Give the second factor a name" in post(client, do="rename", factor=factor.pk, name=" ")
+    assert "Give the second factor a name" in post(client, do="rename", factor=factor.pk, name="x" * 65)
+    factor.refresh_from_db()
+    assert factor.name == "Work phone"
+
+
+def test_new_recovery_codes_replace_the_old_ones(client: Client, phone: Phone) -> None:
+    page = post(client, do="codes")
+    assert page.count("<li><code>") == 10
+    assert phone.recovery_codes[0] not in page
+    assert "was not accepted" in text(client.post(CONFIRM, {"code": phone.recovery_codes[0]}))
+
+
+def test_removing_the_last_factor_ends_the_session(client: Client, root: User) -> None:
+    client.post(PAGE, {"do": "remove", "factor": str(TotpSecret.objects.get().pk)})
+    root.refresh_from_db()
+    assert not root.mfa_enabled
+    assert client.get("/admin/").status_code == 302
+    assert client.post("/admin/login/", {"username": root.email, "password": PASSWORD}).status_code == 302
+    assert client.get("/admin/").status_code == 200
+
+
+def test_the_last_factor_stays_if_the_role_requires_one(client: Client, root: User) -> None:
+    Role.objects.filter(pk=root.role_id).update(mfa="required")
+    assert "Your role requires a second factor." in post(client, do="remove", factor=TotpSecret.objects.get().pk)
+    assert TotpSecret.objects.exists()
+
+
+@pytest.mark.parametrize("do", ["rename", "remove", "codes"])
+def test_without_a_fresh_login_nothing_changes(client: Client, do: str) -> None:
+    make_stale()
+    factor = TotpSecret.objects.get()
+    assert "send the action again" in post(client, do=do, factor=factor.pk, name="x")
+    assert TotpSecret.objects.get().name == factor.name
+    assert not AuditEvent.objects.filter(kind="recovery_codes:made").exists()
+
+
+def test_factors_of_others_and_invalid_ids_are_not_found(client: Client, ana: User) -> None:
+    enrol(ana)
+    theirs = TotpSecret.objects.get(user=ana)
+    assert "Not found." in post(client, do="remove", factor=theirs.pk)
+    assert TotpSecret.objects.filter(pk=theirs.pk).exists()
+    assert client.post(PAGE, {"do": "remove", "factor": "x"}).status_code == 400
+
+
+def test_an_administrator_resets_the_factors_of_a_user(client: Client, ana: User) -> None:
+    enrol(ana)
+    address = f"/admin/accounts/user/{ana.pk}"
+    assert "Reset second factors" in text(client.get(f"{address}/change/"))
+    answer = client.post(f"{address}/do/reset-factors/", {"reason": "Lost phone"}, follow=True)
+    assert "The second factors were removed" in text(answer)
+    ana.refresh_from_db()
+    assert (ana.mfa_enabled, ana.mfa_reset_at is None) == (False, False)
+    assert AuditEvent.objects.get(kind="factor:reset").data["reason"] == "Lost phone"
+    assert "Reset second factors" not in text(client.get(f"{address}/change/"))
+
+
+def test_a_reset_needs_a_fresh_login(client: Client, ana: User) -> None:
+    enrol(ana)
+    make_stale()
+    answer = client.post(f"/admin/accounts/user/{ana.pk}/do/reset-factors/", {"reason": "x"}, follow=True)
+    assert "send the action again" in text(answer)
+    ana.refresh_from_db()
+    assert ana.mfa_enabled
+
+
+def test_a_reset_needs_its_permission(carla: User, ana: User, panel_of: Panel) -> None:
+    enrol(ana)
+    client = panel_of(carla)
+    assert "Reset second factors" not in text(client.get(f"/admin/accounts/user/{ana.pk}/change/"))
+    assert client.post(f"/admin/accounts/user/{ana.pk}/do/reset-factors/", {"reason": "x"}).status_code == 403
+    ana.refresh_from_db()
+    assert ana.mfa_enabled
+
+
+@pytest.mark.parametrize("name", ["user", "admin"])
+def test_the_policy_of_a_built_in_role_is_set(root: User, panel_of: Panel, name: str) -> None:
+    client, role = panel_of(root), Role.objects.get(name=name)
+    address = f"/admin/accounts/role/{role.pk}/change/"
+    held = role.permissions
+    assert 'name="mfa"' in text(client.get(address))
+    form = {"description": role.description, "others": "", "mfa": "required"}
+    assert client.post(address, form).status_code == 302
+    role.refresh_from_db()
+    assert (role.mfa, role.permissions) == ("required", held)
+    assert client.post(address, {"description": role.description, "others": ""}).status_code == 302
+    role.refresh_from_db()
+    assert (role.mfa, role.permissions) == ("required", held)
+
+
+def test_the_policy_of_a_role_needs_a_fresh_login(root: User, panel_of: Panel) -> None:
+    client, role = panel_of(root), Role.objects.create(name="support", permissions=["users.view"])
+    make_stale()
+    address = f"/admin/accounts/role/{role.pk}/change/"
+    form = {"name": "support", "description": "Helps", "granted": ["users.view"], "others": "", "mfa": "required"}
+    page = text(client.post(address, form))
+    assert "send the action again" in page
+    assert "/admin/confirm/?next=" in page
+    role.refresh_from_db()
+    assert (role.mfa, role.description) == ("optional", "")
+    assert client.post(address, form | {"mfa": "optional"}).status_code == 302
+    client.post(CONFIRM, {"password": PASSWORD})
+    assert Session.objects.get().stepped_up_at
+    assert client.post(address, form).status_code == 302
+    role.refresh_from_db()
+    assert role.mfa == "required"

@@ -1,0 +1,1 @@
+"""Django's database backend for SQLite, extended so that writers take turns."""

@@ -1,0 +1,1 @@
+"""The gunicorn worker, which reads requests without occupying a thread."""
