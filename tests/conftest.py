@@ -4,6 +4,7 @@ administrator.
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -64,6 +65,13 @@ def language() -> Iterator[None]:
     """Restores the default language after each test. A request leaves its own active, and commands would use it."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts() -> None:
+    """Makes SIGINT raise KeyboardInterrupt. A shell starts background commands with SIGINT ignored, and Python keeps
+    that: tests of Ctrl-C would fail."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
