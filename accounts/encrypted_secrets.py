@@ -26,10 +26,15 @@ def counts() -> dict[bytes, int]:
     return {key_id: _encrypted_with(key_id).count() for key_id in _key_ids()}
 
 
+def missing_keys() -> list[str]:
+    """Returns the ids, in hexadecimal, of the keys that have encrypted a secret and are missing."""
+    known = encryption.key_ids()
+    return [key_id.hex() for key_id in _key_ids() if key_id not in known]
+
+
 def require_keys() -> None:
     """Raises UnusableKeys if a secret was encrypted with a key that is missing."""
-    known = encryption.key_ids()
-    missing = [key_id.hex() for key_id in _key_ids() if key_id not in known]
+    missing = missing_keys()
     if missing:
         raise UnusableKeys(
             f"{encryption.place()} cannot be used: write also the key {', '.join(missing)}, which has encrypted stored "

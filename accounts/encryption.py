@@ -31,7 +31,10 @@ class CannotDecrypt(Exception):
 
 
 class UnusableKeys(CannotDecrypt):
-    """The keys can't be used. The text of the error says in one line what the operator has to write."""
+    """The keys can't be used. The text of the error says in one line what the operator has to write.
+
+    At a login it counts as a secret that can't be decrypted: recovery codes and passkeys still work.
+    """
 
 
 class Key(NamedTuple):
@@ -66,31 +69,31 @@ def key_id(stored: bytes) -> bytes:
 
 
 def keys() -> Sequence[Key]:
-    """Returns the keys, that which encrypts first. Creates the file if there is none.
+    """Returns the keys. The first one encrypts. Creates the file if it is needed and there is none.
 
-    Reads the file each time, which takes less than a code of six digits takes to check: a rotation holds at once in all
-    processes.
+    Reads the file each time, so that all processes use a new key at once. That takes less time than to check a code.
+    Raises UnusableKeys.
     """
     return [_key(text) for text in settings.ENCRYPTION_KEYS or _file_keys()]
 
 
 def key_ids() -> list[bytes]:
-    """Returns the ids of the keys, that of the key which encrypts first."""
+    """Returns the ids of the keys. The first key encrypts."""
     return [key.id for key in keys()]
 
 
 def ensure_key() -> None:
-    """Creates the file of keys if it is needed and there is none. Raises UnusableKeys if it contains anything else."""
+    """Creates the file of keys if it is needed and there is none. Raises UnusableKeys."""
     keys()
 
 
 def place() -> str:
     """Returns where the keys are: the name of the variable, or the path of the file."""
-    return str(_path()) if has_file() else "ENCRYPTION_KEYS"
+    return str(_path()) if uses_file() else "ENCRYPTION_KEYS"
 
 
 def add_key() -> bytes:
-    """Puts a new key first into the file and returns its id. Only for keys in the file: see `has_file`."""
+    """Puts a new key first into the file and returns its id. Call it only if uses_file()."""
     ensure_key()
     with _only_one_change():
         texts = [_new_key(), *_file_keys()]
@@ -99,8 +102,8 @@ def add_key() -> bytes:
     return _key(texts[0]).id
 
 
-def has_file() -> bool:
-    """Returns whether the keys are in DATA_DIR and not in the environment."""
+def uses_file() -> bool:
+    """Returns whether the keys are in the file and not in ENCRYPTION_KEYS."""
     return not settings.ENCRYPTION_KEYS
 
 
@@ -154,7 +157,7 @@ def _draft(texts: Sequence[str]) -> str:
 
 @contextmanager
 def _only_one_change() -> Iterator[None]:
-    """Waits until no other process changes the file. Two that add a key at once would lose one of the two."""
+    """Waits until no other process changes the file. Otherwise two that add a key at once would lose one key."""
     handle = os.open(settings.DATA_DIR, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -58,8 +58,8 @@ def test_a_new_key_encrypts_all_secrets_and_the_older_stays(ana: User, bruno: Us
     new, kept = encryption.key_ids()
     assert (kept, file.stat().st_mode & 0o777) == (old, 0o600)
     assert printed.splitlines() == [
-        f"The new key {new.hex()} encrypts from now on.",
-        "2 stored secrets were encrypted again with it. `keys list` counts those of each.",
+        f"Created the key {new.hex()}. It encrypts from now on.",
+        f"Re-encrypted 2 stored secrets with the key {new.hex()}.",
     ]
     for user, phone in phones.items():
         assert key_of(user) == new
@@ -90,24 +90,55 @@ def test_keys_list_names_a_missing_key(ana: User, settings: Settings) -> None:
     assert f"encryption\t{old.hex()}\t\tmissing" in command("list")
 
 
+def rotations() -> int:
+    return AuditEvent.objects.filter(kind="key:rotated").count()
+
+
+def test_without_secrets_it_creates_a_key() -> None:
+    assert command("rotate", "--encryption").splitlines() == [
+        f"Created the key {encryption.key_ids()[0].hex()}. It encrypts from now on.",
+        "There are no stored secrets to re-encrypt.",
+    ]
+    assert rotations() == 1
+
+
 def test_with_keys_in_the_environment_no_key_is_made_and_the_first_is_used(
     ana: User, settings: Settings, file: Path
 ) -> None:
     settings.ENCRYPTION_KEYS = [new_key(), new_key()]
     second_factors.enrol(ana)
     settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[::-1]
-    printed = json.loads(command("rotate", "--encryption", "--json"))
-    assert printed == {"kid": encryption.key_ids()[0].hex(), "changed": 1, "left": 0}
-    assert key_of(ana) == encryption.key_ids()[0]
+    first = encryption.key_ids()[0]
+    printed = command("rotate", "--encryption")
+    assert printed == f"Re-encrypted 1 stored secret with the first key of ENCRYPTION_KEYS, {first.hex()}.\n"
+    assert key_of(ana) == first
     assert not file.exists()
-    assert AuditEvent.objects.filter(kind="key:rotated").count() == 1
+    assert AuditEvent.objects.get(kind="key:rotated").data == {"kid": first.hex(), "use": "encryption"}
+
+
+@pytest.mark.parametrize("words", [(), ("--resume",)])
+def test_with_keys_in_the_environment_a_second_rotation_has_nothing_to_do(
+    ana: User, settings: Settings, words: tuple[str, ...]
+) -> None:
+    settings.ENCRYPTION_KEYS = [new_key()]
+    second_factors.enrol(ana)
+    kid = encryption.key_ids()[0].hex()
+    assert command("rotate", "--encryption", *words) == (
+        f"Nothing to do: no stored secret has another key than the first key of ENCRYPTION_KEYS, {kid}. "
+        "To rotate, write a new key there: see docs/security.md.\n"
+    )
+    assert json.loads(command("rotate", "--encryption", "--json")) == {"kid": kid, "changed": 0, "left": 0}
+    assert not rotations()
 
 
 def test_resume_makes_no_key(ana: User) -> None:
     second_factors.enrol(ana)
     new = encryption.add_key()
-    assert json.loads(command("rotate", "--encryption", "--resume", "--json"))["changed"] == 1
-    assert (encryption.key_ids()[0], key_of(ana)) == (new, new)
+    resume = ("rotate", "--encryption", "--resume")
+    assert command(*resume) == f"Re-encrypted 1 stored secret with the key {new.hex()}.\n"
+    assert (encryption.key_ids()[0], key_of(ana), rotations()) == (new, new, 1)
+    assert command(*resume) == f"Nothing to do: no stored secret has another key than the key {new.hex()}.\n"
+    assert rotations() == 1
 
 
 def test_a_secret_that_cannot_be_decrypted_is_left_and_named(ana: User, bruno: User) -> None:
@@ -116,10 +147,32 @@ def test_a_secret_that_cannot_be_decrypted_is_left_and_named(ana: User, bruno: U
     row = TotpSecret.objects.get(user=ana)
     TotpSecret.objects.filter(user=ana).update(secret=bytes(row.secret)[:-1] + b"?")
     before = key_of(ana)
-    with pytest.raises(CommandError, match=f"^1 secrets still have another key.*: {ana.pk}.$") as error:
+    with pytest.raises(CommandError) as error:
         command("rotate", "--encryption")
+    assert str(error.value) == (
+        "Not re-encrypted: 1 stored secret. Run the command again with --resume, because requests may have locked "
+        f"them. Those that are left then can't be decrypted, and their users need `users reset-mfa`: {ana.pk}."
+    )
     assert error.value.returncode == 1
     assert (key_of(ana), key_of(bruno)) == (before, encryption.key_ids()[0])
+
+
+@pytest.mark.parametrize("is_in_file", [True, False], ids=["file", "environment"])
+def test_a_missing_key_is_to_be_put_back_first(ana: User, settings: Settings, file: Path, is_in_file: bool) -> None:
+    second_factors.enrol(ana)
+    old, place = key_of(ana).hex(), str(file) if is_in_file else "ENCRYPTION_KEYS"
+    if is_in_file:
+        file.write_text(new_key())
+    else:
+        settings.ENCRYPTION_KEYS = [new_key()]
+    with pytest.raises(CommandError) as error:
+        command("rotate", "--encryption", "--resume")
+    assert str(error.value) == (
+        f"Not re-encrypted: 1 stored secret. Put the missing key {old} back into {place}, after the first key, and run "
+        "the command again with --resume. Only if it is lost for good, their users need `users reset-mfa`: "
+        f"{ana.pk}."
+    )
+    assert (error.value.returncode, rotations()) == (1, 0)
 
 
 @pytest.mark.parametrize("words", [("rotate", "--encryption", "--now"), ("rotate", "--resume")])

@@ -52,7 +52,7 @@ class Command(ActionsCommand):
             "rotate",
             "Create a signing key. It is published now, and signs once cached JWKS have it. Older tokens stay valid. "
             "With --encryption, create an encryption key and encrypt all stored secrets with it. Older keys are kept. "
-            "If the keys are in ENCRYPTION_KEYS, no key is created: the first one of them is used.",
+            "If the keys are in ENCRYPTION_KEYS, it creates none, and encrypts with the first of them.",
             "keys rotate --encryption",
         )
         kinds = rotating.add_mutually_exclusive_group()
@@ -88,22 +88,29 @@ class Command(ActionsCommand):
             self._rotate_signing_key(as_json=as_json, **options)
 
     def _rotate_encryption_key(self, *, is_resumed: bool, as_json: bool) -> None:
-        with transaction.atomic():  # comes first: without a database for the event, no key is created
-            is_new = encryption.has_file() and not is_resumed
-            kid = (encryption.add_key() if is_new else encryption.key_ids()[0]).hex()
-            audit.record("key:rotated", None, actor=None, kid=kid, use="encryption")
-        if not as_json:
-            self.stdout.write(f"The {'new key' if is_new else 'key'} {kid} encrypts from now on.")
-            self.stdout.flush()
+        is_new = encryption.uses_file() and not is_resumed
+        kid = self._add_encryption_key(as_json=as_json) if is_new else encryption.key_ids()[0].hex()
         changed, left = encrypted_secrets.reencrypt()
+        if changed and not is_new:
+            _record_rotation(kid)
         if as_json:
             self.print_row({"kid": kid, "changed": changed, "left": left}, as_json=True)
-        else:
-            self.stdout.write(
-                f"{changed} stored secrets were encrypted again with it. `keys list` counts those of each."
-            )
+        elif changed:
+            self.stdout.write(f"Re-encrypted {_secrets(changed)} with the {_description(kid)}.")
+        elif not left:
+            self.stdout.write(_nothing_to_do(kid, is_new=is_new))
         if left:
             raise CommandError(_explanation(left))
+
+    def _add_encryption_key(self, *, as_json: bool) -> str:
+        """Creates a key and returns its id. Prints it at once, because re-encrypting many secrets takes a while."""
+        with transaction.atomic():  # comes first: without a database for the event, no key is created
+            kid = encryption.add_key().hex()
+            _record_rotation(kid)
+        if not as_json:
+            self.stdout.write(f"Created the key {kid}. It encrypts from now on.")
+            self.stdout.flush()
+        return kid
 
     def _rotate_signing_key(self, *, is_at_once: bool, as_json: bool, **_options: Any) -> None:
         with transaction.atomic():  # comes first: without a database for the event, no key is created
@@ -173,10 +180,37 @@ def _encryption_keys() -> Iterator[Row]:
         }
 
 
+def _record_rotation(kid: str) -> None:
+    audit.record("key:rotated", None, actor=None, kid=kid, use="encryption")
+
+
+def _secrets(number: int) -> str:
+    return f"{number} stored secret{'' if number == 1 else 's'}"
+
+
+def _description(kid: str) -> str:
+    return f"key {kid}" if encryption.uses_file() else f"first key of ENCRYPTION_KEYS, {kid}"
+
+
+def _nothing_to_do(kid: str, *, is_new: bool) -> str:
+    if is_new:
+        return "There are no stored secrets to re-encrypt."
+    text = f"Nothing to do: no stored secret has another key than the {_description(kid)}."
+    return text if encryption.uses_file() else f"{text} To rotate, write a new key there: see docs/security.md."
+
+
 def _explanation(left: int) -> str:
-    """Says in one line what to do about secrets that were left."""
+    """Says in one line what to do about secrets that were left: first the remedy that loses nothing."""
+    missing = ", ".join(encrypted_secrets.missing_keys())
+    if missing:
+        remedy = (
+            f"Put the missing key {missing} back into {encryption.place()}, after the first key, and run the command "
+            "again with --resume. Only if it is lost for good, their users need `users reset-mfa`"
+        )
+    else:
+        remedy = (
+            "Run the command again with --resume, because requests may have locked them. Those that are left then "
+            "can't be decrypted, and their users need `users reset-mfa`"
+        )
     users = ", ".join(map(str, encrypted_secrets.users_left(SHOWN_USERS)))
-    return (
-        f"{left} secrets still have another key. Run the command again with --resume; if they are left then, they "
-        f"can't be decrypted, and their users need `users reset-mfa`: {users}{', …' if left > SHOWN_USERS else ''}."
-    )
+    return f"Not re-encrypted: {_secrets(left)}. {remedy}: {users}{', …' if left > SHOWN_USERS else ''}."
