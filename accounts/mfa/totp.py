@@ -4,7 +4,8 @@ import logging
 import re
 import secrets
 from base64 import b32encode
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pyotp
@@ -30,17 +31,21 @@ def create(user: User, *, name: str) -> tuple[TotpSecret, str]:
 
     A confirmed secret works until confirm() replaces it.
     """
-    raw, row_id, now = secrets.token_bytes(SECRET_BYTES), new_id(), timezone.now()
+    secret, now = new_secret(), timezone.now()
     TotpSecret.objects.filter(user=user, confirmed_at=None).delete()
-    row = TotpSecret.objects.create(
-        id=row_id,
-        user=user,
-        name=name,
-        secret=encryption.encrypt(raw, bound_to=_bound_to(row_id, user.pk)),
-        created_at=now,
-        expires_at=now + settings.MFA_LOGIN_LIFETIME,
-    )
-    return row, _base32(raw)
+    row = _row(user.pk, secret, name=name, created_at=now, expires_at=now + settings.MFA_LOGIN_LIFETIME)
+    row.save(force_insert=True)
+    return row, in_base32(secret)
+
+
+def confirmed(user_id: UUID, secret: bytes, *, name: str, at: datetime) -> TotpSecret:
+    """Returns an authenticator app that was confirmed at this time. Encrypts its secret, and does not store the row."""
+    return _row(user_id, secret, name=name, created_at=at, confirmed_at=at, expires_at=at)
+
+
+def new_secret() -> bytes:
+    """Returns a random secret."""
+    return secrets.token_bytes(SECRET_BYTES)
 
 
 def find_unconfirmed(user: User, factor_id: UUID) -> TotpSecret | None:
@@ -89,10 +94,15 @@ def matching_step(row: TotpSecret, code: str) -> int | None:
     return next((step for step in steps if secrets.compare_digest(app.generate_otp(step), digits)), None)
 
 
+def in_base32(secret: bytes) -> str:
+    """Returns the secret as authenticator apps read it."""
+    return b32encode(secret).decode("ascii")
+
+
 def read_secret(row: TotpSecret) -> str | None:
     """Returns the secret in base32. None if it can't be decrypted."""
     try:
-        return _base32(encryption.decrypt(bytes(row.secret), bound_to=_bound_to(row.pk, row.user_id)))
+        return in_base32(encryption.decrypt(bytes(row.secret), bound_to=_bound_to(row.pk, row.user_id)))
     except CannotDecrypt as error:
         log.error("the TOTP secret %s cannot be decrypted: %s", row.pk, error)
         return None
@@ -127,8 +137,10 @@ def _use_up(row_id: UUID, step: int) -> None:
         raise InvalidSecondFactor
 
 
-def _base32(raw: bytes) -> str:
-    return b32encode(raw).decode("ascii")
+def _row(user_id: UUID, secret: bytes, **fields: Any) -> TotpSecret:
+    row_id = new_id()
+    stored = encryption.encrypt(secret, bound_to=_bound_to(row_id, user_id))
+    return TotpSecret(id=row_id, user_id=user_id, secret=stored, **fields)
 
 
 def _bound_to(row_id: UUID, user_id: UUID) -> bytes:

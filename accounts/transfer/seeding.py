@@ -1,6 +1,6 @@
 """Fake users for development and benchmarks: plausible names, addresses that receive no email, years of history."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
@@ -10,7 +10,8 @@ from random import Random
 from django.db.models import Q
 
 from accounts.email_addresses import canonical_email
-from accounts.models import Role
+from accounts.mfa import totp
+from accounts.models import Role, TotpSecret
 from accounts.models.identifiers import id_at
 from accounts.search import folded
 from accounts.transfer.user_table import Values
@@ -90,13 +91,14 @@ def has_example_address() -> Q:
 class FakeUsers:
     """Users who registered in the years before `today`, and share the password of this hash.
 
-    One in a thousand has the rare role.
+    One in a thousand has the rare role. `second_factors` of them have a second factor, spread evenly over the years.
     """
 
     password: str
     today: datetime
     common: Role
     rare: Role
+    second_factors: int = 0
 
     def generate(self, first: int, number: int, seed: int) -> Iterator[Values]:
         """Yields the values of `number` users, the oldest first. The same arguments give the same users.
@@ -106,7 +108,10 @@ class FakeUsers:
         random = Random(f"{seed}:{first}")  # noqa: S311 - nothing here is a secret
         for index in range(number):
             created_at = self.today - HISTORY * ((number - index) / number)
-            yield self._fake_user(first + index, created_at, random)
+            user = self._fake_user(first + index, created_at, random)
+            if (index + 1) * self.second_factors // number > index * self.second_factors // number:
+                user |= {"mfa_enabled": True, "email_verified": True}  # an unconfirmed address can't add a factor
+            yield user
 
     def _fake_user(self, number: int, created_at: datetime, random: Random) -> Values:
         locale = random.choice(tuple(GIVEN_NAMES))
@@ -127,6 +132,13 @@ class FakeUsers:
             "created_at": created_at,
             "last_login_at": _last_login(created_at, self.today, random),
         }
+
+
+def authenticator_apps(users: Iterable[Values], secret: bytes) -> Iterator[TotpSecret]:
+    """Yields a confirmed authenticator app with this secret, not stored yet, for each of the users who has a factor."""
+    for user in users:
+        if user.get("mfa_enabled"):
+            yield totp.confirmed(user["id"], secret, name="Authenticator app", at=user["created_at"])
 
 
 def _last_login(created_at: datetime, today: datetime, random: Random) -> datetime | None:

@@ -71,7 +71,7 @@ CASES: dict[str, Arguments] = {
     "mails test": lambda scene, folder: ["me@example.com"],
     "prepare": nothing,
     "prune": nothing,
-    "seed": lambda scene, folder: ["3", "--yes", "--seed", str(scene.ana.pk.int % 1_000_000)],
+    "seed": lambda scene, folder: ["3", "--yes", "--second-factors", "2", "--seed", str(scene.ana.pk.int % 1_000_000)],
     "sessions list": ana,
     "sessions revoke": ana,
     "users activate": lambda scene, folder: [scene.suspended.email],
