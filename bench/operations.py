@@ -7,6 +7,8 @@ Starts `manage.py serve` without limits and with 10,000 users, and a bare WSGI a
 with the same configuration. Each connection has a session of its own, and sends the refresh token that it received
 last. The processor time is that of all processes of the service: other programs change it less than the throughput.
 Of 64 logins at once, some are rejected. The times are those of the successful ones, the processor time covers both.
+A login with a code is two requests: the password, and the code of an authenticator app. Its processor time covers both,
+its times are those of the second one.
 """
 
 import argparse
@@ -24,6 +26,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
+
+import pyotp
 
 from bench import load
 from bench.load import Conversation, request
@@ -47,6 +51,8 @@ from bench.service import (
 USERS = 10_000
 ADMIN = json.dumps({"email": "admin@example.com", "password": PASSWORD})
 FEW_ROUNDS = 4
+WITH_APPS = range(5000, USERS)  # the numbers of the users with an authenticator app, each for one login
+APP = pyotp.TOTP("MJSW4Y3IMJSW4Y3IMJSW4Y3IMJSW4Y3I")
 HELLO = "hello"
 ROW = "| {:<22} | {:>11} | {:>8} | {:>7} | {:>8} | {:>8} | {:>8} | {:>6} | {:>8} |"
 HEADINGS = ("operation", "connections", "CPU ms", "× hello", "a second", "p50 ms", "p99 ms", "bytes", "rejected")
@@ -62,10 +68,14 @@ class Session:
 
 @dataclass
 class Operation:
-    """`conversation` is called with the number of the connection."""
+    """`conversation` is called with the number of the connection.
+
+    `status` is the status of a successful operation, `earlier` that of the requests which lead to it.
+    """
 
     conversation: Callable[[int], Conversation]
     status: int = 200
+    earlier: int | None = None
     is_slow: bool = False  # it hashes a password, so it is measured for longer
 
 
@@ -94,20 +104,43 @@ def _measure_all(options: argparse.Namespace) -> None:
 def _measure_beside_bcrypt(options: argparse.Namespace) -> None:
     """Measures logins and registrations with few rounds of bcrypt: what they cost beside a hash is too little to be
     seen as a difference."""
-    with _service(options, FEW_ROUNDS) as port:
+    with _service(options, FEW_ROUNDS, has_apps=True) as port:
         operations = _operations(port, 1)
+        numbers = iter(WITH_APPS)
+        operations["login with a code"] = Operation(
+            lambda _number: _login_with_code(numbers), earlier=403, is_slow=True
+        )
         for connections in (1, 16):
             row = Row(connections, options.seconds)
-            for name in ("login", "registration"):
+            for name in ("login", "login with a code", "registration"):
                 row.print(f"{name}, {FEW_ROUNDS} rounds", operations[name], port)
 
 
 @contextmanager
-def _service(options: argparse.Namespace, rounds: int) -> Iterator[int]:
+def _service(options: argparse.Namespace, rounds: int, *, has_apps: bool = False) -> Iterator[int]:
     with database(options.database) as url, tempfile.TemporaryDirectory() as folder:
         environment = {"RATE_LIMITS": "off", "ADMIN_PASSWORD": PASSWORD, "BCRYPT_ROUNDS": str(rounds)}
         with running_service(folder, url, users=USERS, **environment) as port:
+            if has_apps:
+                variables = variables_for(folder, DATABASE_URL=url, **environment)
+                subprocess.run([sys.executable, "-c", APPS], cwd=PROJECT, env=variables, check=True)
             yield port
+
+
+APPS = f"""
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "usermanager.settings"
+import django
+django.setup()
+from accounts.mfa import totp
+from accounts.models import TotpSecret, User
+from django.utils import timezone
+users = User.objects.filter(email__in=["user%d@example.com" % number for number in {WITH_APPS}])
+TotpSecret.objects.bulk_create(
+    totp.confirmed(user.pk, {APP.byte_secret()!r}, name="App", at=timezone.now()) for user in users
+)
+users.update(mfa_enabled=True)
+"""
 
 
 class Row(NamedTuple):
@@ -128,8 +161,11 @@ class Row(NamedTuple):
         median, late, _most = percentiles(good)
         rate = sum(response.at < result.end for response in good) / seconds
         times = f"{milliseconds / floor:.1f}" if floor and not operation.is_slow else ""
+        rejected = [
+            response for response in result.responses if response.status not in {operation.status, operation.earlier}
+        ]
         figures = (f"{milliseconds:.2f}", times, f"{rate:.1f}", f"{median:.1f}", f"{late:.1f}", f"{result.size:.0f}")
-        print(ROW.format(name, self.connections, *figures, len(result.responses) - len(good) or ""), flush=True)
+        print(ROW.format(name, self.connections, *figures, len(rejected) or ""), flush=True)
         return milliseconds
 
 
@@ -172,6 +208,15 @@ def _login(numbers: Iterator[int]) -> Conversation:
     """Logs in as another user each time. None of them has a session yet."""
     while True:
         yield request("POST", LOGIN, body=json.loads(credentials(next(numbers))))
+
+
+def _login_with_code(numbers: Iterator[int]) -> Conversation:
+    """Logs in as another user each time, with the password and then with a code. A code works once for each user."""
+    for number in numbers:
+        pending = yield request("POST", LOGIN, body=json.loads(credentials(number)))
+        body = {"mfa_token": json.loads(pending)["mfa_token"], "code": APP.now()}
+        yield request("POST", f"{LOGIN}second-factor/", body=body)
+    raise SystemExit("There are not enough users with an authenticator app.")
 
 
 def _registration() -> Conversation:
