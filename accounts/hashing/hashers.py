@@ -50,8 +50,11 @@ def verify(password: str, encoded: str) -> tuple[bool, str]:
 
 
 def normalized(password: str) -> str:
-    """Returns the NFKC form of a password, because keyboards compose the same character in different ways (NIST SP
-    800-63B-4, section 3.1.1.2)."""
+    """Returns the NFKC form of a password, because keyboards compose the same character in different ways.
+
+    NIST SP 800-63B recommends it in revision 3 (section 5.1.1.2). Revision 4 recommends NFC, but then the stored hashes
+    of passwords with characters such as ² would no longer match.
+    """
     return unicodedata.normalize("NFKC", password)
 
 

@@ -15,7 +15,7 @@ from accounts.errors import InvalidInput
 from accounts.hashing.hashers import normalized
 from accounts.hashing.limiter import get_limiter
 
-MAX_LENGTH = 128  # NIST SP 800-63B-4, section 3.1.1.2, requires at least 64
+MAX_LENGTH = 128  # NIST SP 800-63B-4, section 3.1.1.2, recommends at least 64
 MAX_SCORED_LENGTH = 72  # zxcvbn raises above; a long weak password repeats itself within that length
 MAX_WORK = 4 * MAX_SCORED_LENGTH**2  # readings times length squared: zxcvbn needs about 40 ms for it
 MIN_SCORE = 3  # from 0 to 4; 3 is "safely unguessable: moderate protection from offline slow-hash scenario"
