@@ -107,7 +107,7 @@ def require_allowed(enrolling: Enrolling, emailed_token: str = "") -> None:
 
 
 def begin_totp(enrolling: Enrolling, *, emailed_token: str = "") -> NewTotp:
-    """Makes a secret for an authenticator app. It works once confirm_totp() has seen a code of it.
+    """Makes a secret for an authenticator app. Its codes are accepted once confirm_totp() has activated it.
 
     Raises the errors of require_allowed(), InvalidToken, TokenNotValid, Throttled.
     """
@@ -122,8 +122,8 @@ def begin_totp(enrolling: Enrolling, *, emailed_token: str = "") -> NewTotp:
 def resume_totp(enrolling: Enrolling, factor: UUID) -> NewTotp | None:
     """Returns an unfinished enrolment, for the page that began it. None if it has expired or can't be decrypted.
 
-    The page must remember the id. If any login of the user resumed it, a thief of the password would begin it, learn
-    its secret, and wait for the user to confirm it.
+    The page must remember the id. Without that, an attacker who knows the password could begin an enrolment, learn its
+    secret, and wait until the user's own login resumes and confirms it.
     """
     row = totp.find_unconfirmed(enrolling.user, factor)
     secret = totp.read_secret(row) if row else None

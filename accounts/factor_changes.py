@@ -94,7 +94,7 @@ def reset(user: User, *, actor: User | None, reason: str = "", enrol: bool = Tru
 
 
 def _forget_second_factor(user: User) -> None:
-    """Records that the locked user has no factor any more. Recovery codes and pending logins would be useless."""
+    """Records that the locked user has no factor any more, and deletes what is of no use without one."""
     user.mfa_enabled = False
     user.save(update_fields=["mfa_enabled", "mfa_reset_at", "mfa_required_since"])
     recovery_codes.delete(user)
@@ -103,5 +103,6 @@ def _forget_second_factor(user: User) -> None:
 
 
 def _count(user: User) -> None:
-    """Counts a change that protects the account. Other changes have a limit of their own, which a thief may use up."""
+    """Counts a change that needs a fresh login. Its limit is separate: an attacker who has only an access token can use
+    up that of other changes."""
     rate_limits.consume([rate_limits.user_attempt(user, "write-security", settings.RATE_WRITE)])

@@ -24,8 +24,8 @@ def counted(user: User, method: str, *, follows_password: bool = False) -> Itera
     """Counts an attempt by `method` and runs the block, which checks the proof and uses it up.
 
     InvalidSecondFactor from the block is recorded. If the attempt follows the right password, the user gets an email
-    about the first of a window. InvalidToken is not counted: another request has used up or ended the pending login. A
-    success deletes the counters. Raises Throttled before the block.
+    about the first failure in a window. InvalidToken is not counted, because another request has used up or ended the
+    pending login. A success deletes the counters. Raises Throttled before it runs the block.
     """
     limits = [_in_window(user), _in_a_row(user)] if method == "totp" else [_in_window(user)]
     rate_limits.consume(limits)

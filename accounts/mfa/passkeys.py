@@ -80,7 +80,7 @@ def check(passkey: Passkey, answer: Answer, scope: Scope) -> Proof:
     """Returns the proof, which is not used up yet. Raises InvalidSecondFactor, and PasskeyCounterFell for an answer
     that is right except for its counter.
 
-    A login without a password requires that the authenticator verified the user, and names them.
+    A login without a password requires that the authenticator verified the user, and that the answer names the user.
     """
     try:
         assertion = _assertion(passkey, dict(answer), scope)
@@ -155,7 +155,8 @@ def _assertion(passkey: Passkey, answer: dict[str, Any], scope: Scope) -> _Asser
 
 
 def _challenge(answer: dict[str, Any], scope: Scope) -> bytes:
-    """Returns the challenge in the client data, if it is one of this scope. The page must not be in a foreign frame."""
+    """Returns the challenge in the client data. Raises ValueError for a challenge of another scope, and for a page in a
+    frame of another origin."""
     client_data = json.loads(base64url_to_bytes(answer["response"]["clientDataJSON"]))
     challenge = base64url_to_bytes(client_data["challenge"])
     _require(challenges.is_valid(challenge, scope), "a challenge of another scope")
@@ -165,14 +166,16 @@ def _challenge(answer: dict[str, Any], scope: Scope) -> bytes:
 
 
 def _require_plain_attestation(answer: dict[str, Any]) -> None:
-    """Accepts no attestation, and one that the passkey itself has signed: certificates of makers are not checked."""
+    """Raises ValueError for an attestation other than `none` and `packed` with the passkey's own signature. Makers sign
+    others with certificates, which are not checked here."""
     attestation = parse_attestation_object(base64url_to_bytes(answer["response"]["attestationObject"]))
     is_self_signed = attestation.fmt == AttestationFormat.PACKED and attestation.att_stmt.x5c is None
     _require(attestation.fmt == AttestationFormat.NONE or is_self_signed, "an attestation of its maker")
 
 
 def _require_strong_key(encoded: bytes) -> None:
-    """py_webauthn first loads the key at a login, and accepts keys that are weak or not on their curve."""
+    """Raises ValueError for a key that is weak or not on its curve. py_webauthn stores it unread, and would fail at the
+    first login."""
     decoded = decode_credential_public_key(encoded)
     key = decoded_public_key_to_cryptography(decoded)
     is_strong = (

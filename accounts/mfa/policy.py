@@ -32,8 +32,6 @@ def is_overdue(user: User) -> bool:
         return False
     if user.mfa_reset_at is not None:  # the grace period of the role does not postpone a reset
         return True
-    if user.role.mfa != MfaPolicy.REQUIRED:
-        return False
     due = due_at(user)
     return due is not None and due <= timezone.now()
 
