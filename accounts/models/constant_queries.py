@@ -8,13 +8,14 @@ Columns and converters come from the models, so a new field needs no change here
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
+from django.db.models.base import ModelState
 
 from accounts.models.role import Role
 from accounts.models.session import Session
@@ -61,12 +62,21 @@ class _Query:
         for index, converter, column in self.converters:
             if (value := values[index]) is not None:  # NULL, as in a third of the columns, is None for each converter
                 values[index] = converter(value, column, connection)
-        objects: list[Any] = []
-        end = 0
-        for model in self.models:
-            begin, end = end, end + len(_ATTRIBUTES[model])
-            objects.append(model.from_db(connection.alias, _ATTRIBUTES[model], values[begin:end]))
-        return objects
+        remaining = iter(values)
+        return [_stored_object(model, remaining, connection.alias) for model in self.models]
+
+
+def _stored_object(model: type[Model], values: Iterator[Any], alias: str) -> Any:
+    """Returns what `model.from_db()` would, with the next values of the row.
+
+    `from_db()` sets each attribute and sends two signals, which takes ten times as long: 36 of the 650 µs of a
+    signed-in request. No model here has an `__init__` of its own, and neither signal has a receiver.
+    """
+    stored = model.__new__(model)
+    stored._state = ModelState()
+    stored._state.adding, stored._state.db = False, alias
+    stored.__dict__.update(zip(_ATTRIBUTES[model], values))  # noqa: B905 - leaves the values of the next model
+    return stored
 
 
 class _Queries:
