@@ -1,12 +1,15 @@
-"""On SQLite, a single statement with RETURNING is committed before its rows are read."""
+"""On SQLite, a single statement with RETURNING is committed before its rows are read, and times have a zone."""
 
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_aware
 
 from accounts.models import Role
 
@@ -37,3 +40,25 @@ def test_within_a_transaction_the_rows_are_the_same(sqlite: str, read: Callable[
         cursor.execute(UPDATE)
         assert sorted(read(cursor)) == [("admin",), ("user",)]
     assert Role.objects.filter(description="new").count() == 2
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "2026-01-02 23:59:59",
+        "2026-01-02 23:59:59.5",
+        "2026-01-02 23:59:59.000010",
+        "2026-01-02T23:59:59+02:00",
+        "0001-01-01 00:00:00",
+        "9999-12-31 23:59:59.999999",
+    ],
+)
+def test_a_time_is_the_one_that_django_reads(sqlite: str, stored: str) -> None:
+    """Django's own converter may find no zone. The backend then adds UTC."""
+    theirs = parse_datetime(stored)
+    assert theirs is not None
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE moments (moment datetime)")
+        cursor.execute("INSERT INTO moments VALUES (%s)", [stored])
+        cursor.execute("SELECT moment FROM moments")
+        assert cursor.fetchone() == (theirs if is_aware(theirs) else theirs.replace(tzinfo=UTC),)

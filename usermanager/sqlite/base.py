@@ -4,6 +4,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.backends.sqlite3 import base
@@ -13,6 +14,16 @@ from usermanager.sqlite import write_lock
 from usermanager.sqlite.write_lock import WriteLock
 
 WRITES = {"INSERT", "UPDATE", "DELETE"}
+
+
+def _parse_time(stored: bytes) -> datetime:
+    moment = datetime.fromisoformat(stored.decode())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# Django parses times with a regular expression, and adds the time zone in a second step. That takes eight times as
+# long, and a signed-in request reads seven times.
+sqlite3.register_converter("datetime", _parse_time)
 
 
 class Cursor(SQLiteCursorWrapper):
