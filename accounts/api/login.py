@@ -120,7 +120,7 @@ class LogoutAllView(ApiView):
 def sign_in_body(sign_in: login.SignIn) -> dict[str, Any]:
     """Returns the body of the response to a login."""
     due = sign_in.second_factor_due
-    body = {**tokens(sign_in), "user": UserSerializer(sign_in.session.user).data}
+    body = {**tokens(sign_in), "user": UserSerializer.show(sign_in.session.user)}
     return body if due is None else body | {"second_factor_due": due}
 
 

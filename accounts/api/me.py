@@ -33,7 +33,7 @@ class MeView(ApiView):
         response_example=USER_EXAMPLE,
     )
     def get(self, request: AuthenticatedRequest) -> Response:
-        return Response(UserSerializer(request.user).data)
+        return Response(UserSerializer.show(request.user))
 
     @operation(
         "Change one's own account",
@@ -45,7 +45,7 @@ class MeView(ApiView):
     )
     def patch(self, request: AuthenticatedRequest) -> Response:
         user = users.update(request.user, actor=request.user, **read_input(OwnChanges, request))
-        return Response(UserSerializer(user).data)
+        return Response(UserSerializer.show(user))
 
     @operation(
         "Delete one's own account",

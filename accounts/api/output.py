@@ -33,6 +33,11 @@ class OutputSerializer(serializers.ModelSerializer[Row]):
         needs objects returns no columns."""
         return _columns(cls).paths
 
+    @classmethod
+    def show(cls, row: Row) -> dict[str, Any]:
+        """Returns what `cls(row).data` would, with one serializer for all rows. It must not need a context."""
+        return _shared(cls).to_representation(row)
+
     def to_representation(self, row: Any) -> dict[str, Any]:
         """Returns what REST framework's own method would; tests/api/test_output.py compares them.
 
@@ -44,6 +49,11 @@ class OutputSerializer(serializers.ModelSerializer[Row]):
             name: None if value is None else write(value)
             for (name, write), value in zip(columns.writers, values, strict=False)
         }
+
+
+@cache
+def _shared(serializer: type[OutputSerializer[Any]]) -> OutputSerializer[Any]:
+    return serializer()
 
 
 @cache

@@ -122,7 +122,7 @@ def _document(stored: PersonalData, request: AuthenticatedRequest) -> Iterator[b
         ("audit", stored.audit, AuditEventSerializer),
         ("one_time_tokens", stored.one_time_tokens, ExportedTokenSerializer),
     ]
-    yield b'{"user":' + _json(ExportedUserSerializer(stored.user).data)
+    yield b'{"user":' + _json(ExportedUserSerializer.show(stored.user))
     yield b',"factors":' + _json(FactorSerializer(stored.factors, many=True).data)
     yield b',"recovery_codes_left":' + _json(stored.recovery_codes_left)
     for name, pages, serializer in parts:

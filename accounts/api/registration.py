@@ -37,4 +37,4 @@ class RegisterView(HashingView):
         result = registration.register(**read_input(RegisterInput, request))
         if isinstance(result, ConfirmationPending):
             return Response({"detail": _("We've sent you an email. Please follow the link in it.")}, 202)
-        return created(UserSerializer(result).data, f"users/{result.pk}/")
+        return created(UserSerializer.show(result), f"users/{result.pk}/")

@@ -85,11 +85,11 @@ class RoleViewSet(PaginatedViewSet):
     def create(self, request: AuthenticatedRequest) -> Response:
         data = read_input(RoleInput, request)
         role = roles.create(data.pop("name"), data.pop("permissions", []), actor=request.user, **data)
-        return created(RoleSerializer(role).data, f"roles/{role.name}/")
+        return created(RoleSerializer.show(role), f"roles/{role.name}/")
 
     @operation("See a role", success=(200, RoleSerializer), errors=[*ERRORS, "not_found"], response_example=ANSWER)
     def retrieve(self, request: AuthenticatedRequest, name: str) -> Response:
-        return Response(RoleSerializer(_role(name)).data)
+        return Response(RoleSerializer.show(_role(name)))
 
     @operation(
         "Update a role",
@@ -104,7 +104,7 @@ class RoleViewSet(PaginatedViewSet):
     )
     def update(self, request: AuthenticatedRequest, name: str) -> Response:
         role = roles.update(_role(name), actor=request.user, **read_input(RoleInput, request))
-        return Response(RoleSerializer(role).data)
+        return Response(RoleSerializer.show(role))
 
     @operation(
         "Change a role",
@@ -119,7 +119,7 @@ class RoleViewSet(PaginatedViewSet):
     )
     def partial_update(self, request: AuthenticatedRequest, name: str) -> Response:
         role = roles.update(_role(name), actor=request.user, **read_input(RoleInput, request, partial=True))
-        return Response(RoleSerializer(role).data)
+        return Response(RoleSerializer.show(role))
 
     @operation("Remove a role", errors=[*ERRORS, "not_found", "conflict"])
     def destroy(self, request: AuthenticatedRequest, name: str) -> Response:

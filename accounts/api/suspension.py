@@ -57,7 +57,7 @@ class SuspensionViewSet(UserScopedViewSet):
     def suspend(self, request: AuthenticatedRequest, pk: str) -> Response:
         user = self.get_user(pk, "users.change")
         user = users.suspend(user, actor=request.user, **read_input(SuspendInput, request))
-        return Response(UserSerializer(user).data)
+        return Response(UserSerializer.show(user))
 
     @operation(
         "See why a user is suspended",
@@ -80,4 +80,4 @@ class SuspensionViewSet(UserScopedViewSet):
     )
     def activate(self, request: AuthenticatedRequest, pk: str) -> Response:
         user = users.activate(self.get_user(pk, "users.change"), actor=request.user)
-        return Response(UserSerializer(user).data)
+        return Response(UserSerializer.show(user))

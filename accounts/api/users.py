@@ -71,11 +71,11 @@ class UserViewSet(UserScopedViewSet):
     )
     def create(self, request: AuthenticatedRequest) -> Response:
         user = users.create(actor=request.user, **read_input(UserInput, request))
-        return created(UserSerializer(user).data, f"users/{user.pk}/")
+        return created(UserSerializer.show(user), f"users/{user.pk}/")
 
     @operation("See a user", success=(200, UserSerializer), errors=ERRORS, response_example=USER_EXAMPLE)
     def retrieve(self, request: AuthenticatedRequest, pk: str) -> Response:
-        return Response(UserSerializer(self.get_self_or_user(pk, "users.view")).data)
+        return Response(UserSerializer.show(self.get_self_or_user(pk, "users.view")))
 
     @operation(
         "Update a user",
@@ -108,7 +108,7 @@ class UserViewSet(UserScopedViewSet):
         user = self.get_self_or_user(pk, "users.change")
         changes = UserChanges if request.user.has_perm("users.change") else OwnChanges
         user = users.update(user, actor=request.user, **read_input(changes, request, partial=partial))
-        return Response(UserSerializer(user).data)
+        return Response(UserSerializer.show(user))
 
     @operation("Delete a user", errors=[*ERRORS, "last_admin"])
     def destroy(self, request: AuthenticatedRequest, pk: str) -> Response:
@@ -125,7 +125,7 @@ class UserViewSet(UserScopedViewSet):
     @action(detail=True, methods=["post"])
     def unlock(self, request: AuthenticatedRequest, pk: str) -> Response:
         user = users.unlock(self.get_user(pk, "users.change"), actor=request.user)
-        return Response(UserSerializer(user).data)
+        return Response(UserSerializer.show(user))
 
     @operation(
         "Send a user a reset link",
