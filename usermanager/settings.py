@@ -179,6 +179,7 @@ WHITENOISE_USE_FINDERS = True  # serves the files from their packages, so that a
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.LoginBackend"]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"  # after a login whose form names no next page
 CSRF_FAILURE_VIEW = "usermanager.error_handlers.forbidden"
 PASSWORD_HASHERS = [
     "accounts.hashing.hashers.BCryptSHA256",

@@ -63,6 +63,10 @@ class LoginForm(AdminAuthenticationForm):
         except AccountError as error:
             self.error = error
             raise as_validation_error(error) from error
+        if self.request is not None:
+            # Ends the session of a user who is still signed in with this browser. Without it, Django's login would drop
+            # the cookie of another user and leave their session open.
+            django_logout(self.request)
         return self.cleaned_data
 
     def _check_password(self) -> User:
@@ -73,7 +77,6 @@ class LoginForm(AdminAuthenticationForm):
         answer = proof_forms.read_passkey(self.data)
         session = passkey_login.finish(answer, lifetime=LIFETIME, require=_require_access).session
         if self.request is not None:
-            django_logout(self.request)  # another user may be signed in with this browser
             self.request.opened_session = session  # type: ignore[attr-defined]
         return session.user
 
@@ -168,7 +171,6 @@ def _open_session(sender: object, request: HttpRequest, user: User, **_options: 
 
     enter() and a login with a passkey have opened it already.
     """
-    _close_session(sender, request)
     session = request.__dict__.pop("opened_session", None) or _after_password(request, user)
     request.session[SESSION_KEY] = str(session.pk)
     request.panel_session = session  # type: ignore[attr-defined]

@@ -140,6 +140,26 @@ def test_a_second_login_replaces_the_session(carla: User) -> None:
     assert Session.objects.active().count() == 1
 
 
+def test_a_login_over_the_session_of_another_user_ends_it(root: User, carla: User, panel_of: Panel) -> None:
+    client = panel_of(root)
+    assert log_in(client, carla.email) == HOME
+    assert Session.objects.active().get().user == carla
+    assert (root.pk, "session:closed") in AuditEvent.objects.values_list("user_id", "kind")
+
+
+def test_a_rejected_login_leaves_the_session_of_another_user_open(root: User, carla: User, panel_of: Panel) -> None:
+    client = panel_of(root)
+    assert "is wrong" in log_in(client, carla.email, OTHER_PASSWORD)
+    assert Session.objects.active().get().user == root
+    assert is_in(client)
+
+
+@pytest.mark.parametrize("following", [{}, {"next": ""}, {"next": "https://evil.example.com/"}])
+def test_a_login_without_a_next_page_leads_to_the_overview(carla: User, following: dict[str, str]) -> None:
+    form = {"username": carla.email, "password": PASSWORD}
+    assert Client().post("/admin/login/", form | following)["Location"] == HOME
+
+
 def test_a_request_keeps_the_session_from_expiring_as_idle(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
     long_ago = Session.objects.get().last_used_at - timedelta(hours=1)

@@ -113,8 +113,8 @@ def test_the_same_code_works_once(phone: Phone) -> None:
     assert (is_in(first), is_in(second)) == (True, False)
 
 
-@pytest.mark.parametrize("following", ["https://evil.example.com/", "//evil.example.com", "javascript:alert(1)"])
-def test_it_leads_to_no_other_site(phone: Phone, following: str) -> None:
+@pytest.mark.parametrize("following", ["", "https://evil.example.com/", "//evil.example.com", "javascript:alert(1)"])
+def test_it_leads_to_the_overview_and_to_no_other_site(phone: Phone, following: str) -> None:
     client = Client()
     send_password(client, following)
     assert send_code(client, phone.code(), following)["Location"] == HOME
