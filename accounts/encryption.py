@@ -12,12 +12,13 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkstemp
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
+
+from accounts import private_files
 
 KEY_BYTES = 32
 VERSION = 1
@@ -97,8 +98,7 @@ def add_key() -> bytes:
     ensure_key()
     with _only_one_change():
         texts = [_new_key(), *_file_keys()]
-        os.replace(_draft(texts), _path())
-        _sync_folder()
+        private_files.replace(_path(), _content(texts))
     return _key(texts[0]).id
 
 
@@ -119,15 +119,7 @@ def _key(text: str) -> Key:
 
 def _file_keys() -> list[str]:
     path = _path()
-    if not path.exists():
-        draft = _draft([_new_key()])
-        try:
-            os.link(draft, path)  # unlike a rename, it never replaces the file that another process has just created
-        except FileExistsError:
-            pass
-        finally:
-            os.unlink(draft)
-        _sync_folder()
+    private_files.create_once(path, _content([_new_key()]))
     try:
         texts = [part.strip() for part in path.read_text(encoding="ascii").split(",") if part.strip()]
     except (OSError, UnicodeDecodeError):
@@ -145,14 +137,8 @@ def _new_key() -> str:
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii")
 
 
-def _draft(texts: Sequence[str]) -> str:
-    """Writes the keys to a new file, readable by its owner alone, and returns its path."""
-    handle, draft = mkstemp(dir=settings.DATA_DIR, prefix=".encryption_keys-")  # with mode 0600
-    with os.fdopen(handle, "w") as file:
-        file.write(",".join(texts) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return draft
+def _content(texts: Sequence[str]) -> bytes:
+    return (",".join(texts) + "\n").encode("ascii")
 
 
 @contextmanager
@@ -162,15 +148,6 @@ def _only_one_change() -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(handle)
-
-
-def _sync_folder() -> None:
-    """Makes the new file survive a power failure. Without it, what the key encrypted would be lost."""
-    handle = os.open(settings.DATA_DIR, os.O_RDONLY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)
 

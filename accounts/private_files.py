@@ -1,15 +1,17 @@
 """Makes the files in DATA_DIR readable by their owner only, even if other users may enter the folder.
 
 The settings set the umask, so that no process creates a file that others can read. This module corrects the mode of
-files that older versions created, and finds files that others can still read.
+files that older versions created, and finds files that others can still read. It also writes files of secrets: no
+process reads half of one, and a power failure loses none.
 """
 
 import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkstemp
 
 from django.conf import settings
 
@@ -47,6 +49,50 @@ def readable_by_others() -> list[Path]:
     """Returns the files in DATA_DIR and of the database on which group or others have any permission."""
     found = _below([*settings.DATA_DIR.iterdir(), *_database_files()])
     return sorted({path for path, status in found if status.st_mode & GROUP_OR_OTHERS})
+
+
+def create_once(path: Path, content: bytes) -> None:
+    """Creates the file unless it exists. Of several processes that create it at once, one writes its content."""
+    if not path.exists():
+        # Unlike a rename, a link never replaces the file that another process has just created.
+        with _draft(path, content) as draft, suppress(FileExistsError):
+            os.link(draft, path)
+        sync_folder(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Creates the file or replaces its content. A process that reads it meanwhile gets the old or the new content."""
+    with _draft(path, content) as draft:
+        os.replace(draft, path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the creation and removal of files survive a power failure. Without it, a new file could be lost, and a
+    removed one come back."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _draft(path: Path, content: bytes) -> Iterator[Path]:
+    """Writes the content to the disk, into a file beside `path` that its owner alone can read, and yields its path.
+
+    Removes that file at the end, also after an error.
+    """
+    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}-")  # with mode 0600
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _database_files() -> list[Path]:

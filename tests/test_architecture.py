@@ -48,7 +48,8 @@ accounts
     models
     hashing
     metadata  validators  search  database_errors
-    errors  permissions  signals  email_addresses  request_context  pruning  batches  private_files  encryption
+    errors  permissions  signals  email_addresses  request_context  pruning  batches  encryption
+    private_files
 celery_app
 """
 

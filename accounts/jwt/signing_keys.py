@@ -27,6 +27,8 @@ from django.utils import timezone
 from django.utils.http import urlsafe_base64_encode
 from jwt.algorithms import ECAlgorithm
 
+from accounts import private_files
+
 ALGORITHM = "ES256"
 TYPE = "at+jwt"  # RFC 9068, section 2.1
 CLOCK_SKEW = timedelta(seconds=10)
@@ -124,7 +126,7 @@ def revoke(key: SigningKey) -> SigningKey | None:
     successor = rotate(at_once=True) if key == signing_key() else None
     prune()  # an older key would return: its end counts from the time at which its successor began to sign
     _path(key).unlink(missing_ok=True)
-    _sync_folder()
+    private_files.sync_folder(_folder())
     return successor
 
 
@@ -229,29 +231,13 @@ def _new_private_key() -> ec.EllipticCurvePrivateKey:
 
 
 def _write(key: SigningKey) -> None:
-    """Writes a key file atomically, readable by its owner alone, so that it survives a power failure."""
-    path = _path(key)
-    draft = path.with_name(f"{path.stem}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
-    _sync_folder()
+    pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    private_files.replace(_path(key), pem)
 
 
 def _path(key: SigningKey) -> Path:
     later = "" if key.signs_from == key.created_at else f".{key.signs_from.strftime(_TIME)}"
     return _folder() / f"{key.created_at.strftime(_TIME)}-{key.kid}{later}.pem"
-
-
-def _sync_folder() -> None:
-    """Makes new and removed files survive a power failure. Without it, a revoked key could come back."""
-    handle = os.open(_folder(), os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _folder() -> Path:

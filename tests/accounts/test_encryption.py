@@ -4,13 +4,12 @@ import base64
 import fcntl
 import os
 import secrets
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
-from accounts import encryption
+from accounts import encryption, private_files
 from accounts.encryption import CannotDecrypt, UnusableKeys
 
 
@@ -55,9 +54,9 @@ def test_the_folder_is_locked_between_reading_and_replacing_the_file(
 ) -> None:
     """Two processes that read the same keys and each add one would lose the first of the two."""
     encryption.ensure_key()
-    draft, is_locked = encryption._draft, []
+    replace, is_locked = private_files.replace, []
 
-    def look_at_the_lock(texts: Sequence[str]) -> str:
+    def look_at_the_lock(path: Path, content: bytes) -> None:
         other = os.open(file.parent, os.O_RDONLY)
         try:
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,9 +64,9 @@ def test_the_folder_is_locked_between_reading_and_replacing_the_file(
             is_locked.append(True)
         finally:
             os.close(other)
-        return draft(texts)
+        replace(path, content)
 
-    monkeypatch.setattr(encryption, "_draft", look_at_the_lock)
+    monkeypatch.setattr(private_files, "replace", look_at_the_lock)
     encryption.add_key()
     encryption.add_key()
     assert is_locked == [True, True]

@@ -241,7 +241,7 @@ def settle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_key_that_is_half_written_is_not_seen(folder: Path) -> None:
     key = signing_keys.signing_key()
-    (folder / "20990101T000000000000Z-x.new").write_bytes(b"-----BEGIN")
+    (folder / ".20990101T000000000000Z-x.pem-5sx1").write_bytes(b"-----BEGIN")
     assert kids() == [key.kid]
 
 

@@ -9,7 +9,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -131,3 +131,29 @@ def test_without_a_writable_temporary_folder_one_line_says_what_to_do(tmp_path: 
         ended.stderr
         == "TMPDIR cannot be used: write the path of a directory that this user can write to (/nowhere is not one).\n"
     )
+
+
+@pytest.mark.parametrize("write", [private_files.create_once, private_files.replace])
+def test_a_write_that_fails_leaves_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, bytes], None]
+) -> None:
+    def fail(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "key", b"secret")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_created_once_and_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    for write, content in (
+        (private_files.create_once, b"first"),
+        (private_files.create_once, b"second"),
+        (private_files.replace, b"third"),
+    ):
+        write(path, content)
+        assert path.read_bytes() == (b"third" if content == b"third" else b"first")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
