@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -12,17 +11,24 @@ from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import AuditEvent, Passkey, Role, Session, TotpSecret, User
-from tests.admin.test_second_factor_page import CONFIRM, HOME, PAGE, PASSWORDS, make_stale, text
+from tests.admin.second_factors import (
+    CONFIRM,
+    FACTORS,
+    HOME,
+    LOGIN,
+    PASSWORDS,
+    ROLES,
+    SECOND,
+    Panel,
+    is_in,
+    make_stale,
+    send_password,
+    text,
+)
 from tests.authenticator import UP, Authenticator
-from tests.conftest import PASSWORD
 from tests.second_factors import add_passkey, enrol
 
 pytestmark = pytest.mark.django_db
-LOGIN = "/admin/login/"
-SECOND = "/admin/login/second/"
-ROLES = "/admin/accounts/role/"
-
-Panel = Callable[[User], Client]
 
 
 @pytest.fixture
@@ -46,16 +52,8 @@ def use(client: Client, address: str, authenticator: Authenticator, **fields: st
 
 
 def add(client: Client, **fields: str) -> Any:
-    answer = Authenticator().create(options_in(client.get(PAGE)))
-    return send(client, PAGE, answer, do="passkey", **fields)
-
-
-def send_password(client: Client) -> None:
-    client.post(LOGIN, {"username": "carla@example.com", "password": PASSWORD})
-
-
-def is_in(client: Client) -> bool:
-    return client.get(HOME).status_code == 200
+    answer = Authenticator().create(options_in(client.get(FACTORS)))
+    return send(client, FACTORS, answer, do="passkey", **fields)
 
 
 def test_a_passkey_alone_signs_in(authenticator: Authenticator) -> None:
@@ -74,7 +72,7 @@ def test_a_passkey_alone_signs_in(authenticator: Authenticator) -> None:
 @pytest.mark.parametrize(
     "sent", ["", "{", "[]", "{}", '{"rawId": 1}', "[" * 10_000, "9" * 10_000, '{"rawId": "\\ud800"}']
 )
-@pytest.mark.parametrize("address", [LOGIN, SECOND, CONFIRM, PAGE])
+@pytest.mark.parametrize("address", [LOGIN, SECOND, CONFIRM, FACTORS])
 def test_a_malformed_answer_is_rejected(authenticator: Authenticator, address: str, sent: str) -> None:
     client = Client()
     if address == SECOND:
@@ -84,7 +82,7 @@ def test_a_malformed_answer_is_rejected(authenticator: Authenticator, address: s
     answer = client.post(address, {"passkey": sent, "do": "passkey"})
     assert answer.status_code == 200
     assert "passkey was not accepted" in text(answer)
-    assert is_in(client) == (address in {CONFIRM, PAGE})
+    assert is_in(client) == (address in {CONFIRM, FACTORS})
 
 
 def test_a_user_without_access_is_not_signed_in_by_a_passkey(ana: User) -> None:
@@ -171,9 +169,9 @@ def test_a_passkey_is_added_with_a_name(carla: User, panel_of: Panel) -> None:
     assert Passkey.objects.get().name == "Laptop"
     assert is_in(client)
     assert not is_in(elsewhere)
-    assert 'value="Laptop"' in text(client.get(PAGE))
-    assert add(client, name="")["Location"] == PAGE
-    assert "The second factor was added." in text(client.get(PAGE))
+    assert 'value="Laptop"' in text(client.get(FACTORS))
+    assert add(client, name="")["Location"] == FACTORS
+    assert "The second factor was added." in text(client.get(FACTORS))
     assert set(Passkey.objects.values_list("name", flat=True)) == {"Laptop", "Passkey"}
     assert "Give the second factor a name" in text(add(client, name="x" * 65))
     assert Passkey.objects.count() == 2
@@ -181,19 +179,19 @@ def test_a_passkey_is_added_with_a_name(carla: User, panel_of: Panel) -> None:
 
 def test_a_passkey_needs_a_fresh_login(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
-    answer = Authenticator().create(options_in(client.get(PAGE)))
+    answer = Authenticator().create(options_in(client.get(FACTORS)))
     make_stale()
-    assert 'data-options=""' in text(client.get(PAGE))
-    assert send(client, PAGE, answer, do="passkey")["Location"].startswith(CONFIRM)
+    assert 'data-options=""' in text(client.get(FACTORS))
+    assert send(client, FACTORS, answer, do="passkey")["Location"].startswith(CONFIRM)
     assert not Passkey.objects.exists()
 
 
 def test_a_role_without_second_factors_adds_no_passkey(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
-    answer = Authenticator().create(options_in(client.get(PAGE)))
+    answer = Authenticator().create(options_in(client.get(FACTORS)))
     Role.objects.filter(pk=carla.role_id).update(mfa="off")
-    assert 'data-options=""' in text(client.get(PAGE))
-    assert "Your role allows no second factors." in text(send(client, PAGE, answer, do="passkey"))
+    assert 'data-options=""' in text(client.get(FACTORS))
+    assert "Your role allows no second factors." in text(send(client, FACTORS, answer, do="passkey"))
     assert not Passkey.objects.exists()
 
 
@@ -218,7 +216,7 @@ def test_the_forms_of_passkeys_are_hidden_without_the_script(authenticator: Auth
     send_password(client)
     pages.append(text(client.get(SECOND)))
     use(client, LOGIN, authenticator)
-    pages += [text(client.get(CONFIRM)), text(client.get(PAGE))]
+    pages += [text(client.get(CONFIRM)), text(client.get(FACTORS))]
     for page in pages:
         (form,) = re.findall(r"<form[^>]*data-passkey[^>]*>", page)
         assert form.endswith(" hidden>")

@@ -1,19 +1,16 @@
 """Users of the panel change their own second factors, reset those of others, and set the policy of a role."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from accounts.models import AuditEvent, Role, Session, TotpSecret, User
-from tests.admin.test_second_factor_page import CONFIRM, PAGE, make_stale, sign_in, text
+from tests.admin.second_factors import CONFIRM, FACTORS, Panel, is_in, make_stale, send_password, sign_in, text
 from tests.conftest import PASSWORD
 from tests.second_factors import Phone, enrol
 
 pytestmark = pytest.mark.django_db
-
-Panel = Callable[[User], Client]
 
 
 @pytest.fixture
@@ -27,7 +24,7 @@ def client(root: User, phone: Phone) -> Client:
 
 
 def post(client: Client, **fields: Any) -> str:
-    return text(client.post(PAGE, fields, follow=True))
+    return text(client.post(FACTORS, fields, follow=True))
 
 
 def test_a_factor_is_renamed(client: Client) -> None:
@@ -47,12 +44,12 @@ def test_new_recovery_codes_replace_the_old_ones(client: Client, phone: Phone) -
 
 
 def test_removing_the_last_factor_ends_the_session(client: Client, root: User) -> None:
-    client.post(PAGE, {"do": "remove", "factor": str(TotpSecret.objects.get().pk)})
+    client.post(FACTORS, {"do": "remove", "factor": str(TotpSecret.objects.get().pk)})
     root.refresh_from_db()
     assert not root.mfa_enabled
-    assert client.get("/admin/").status_code == 302
-    assert client.post("/admin/login/", {"username": root.email, "password": PASSWORD}).status_code == 302
-    assert client.get("/admin/").status_code == 200
+    assert not is_in(client)
+    send_password(client, email=root.email)
+    assert is_in(client)
 
 
 def test_the_last_factor_stays_if_the_role_requires_one(client: Client, root: User) -> None:
@@ -75,7 +72,7 @@ def test_factors_of_others_and_invalid_ids_are_not_found(client: Client, ana: Us
     theirs = TotpSecret.objects.get(user=ana)
     assert "Not found." in post(client, do="remove", factor=theirs.pk)
     assert TotpSecret.objects.filter(pk=theirs.pk).exists()
-    assert client.post(PAGE, {"do": "remove", "factor": "x"}).status_code == 400
+    assert client.post(FACTORS, {"do": "remove", "factor": "x"}).status_code == 400
 
 
 def test_an_administrator_resets_the_factors_of_a_user(client: Client, ana: User) -> None:

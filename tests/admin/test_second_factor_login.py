@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from html import unescape
-from typing import Any
 
 import pytest
 from django.core.exceptions import SuspiciousOperation
@@ -13,17 +11,23 @@ from pytest_django import Settings
 from accounts import passwords
 from accounts.mfa import pending_logins
 from accounts.models import AuditEvent, Passkey, PendingLogin, Role, Session, TotpSecret, User
+from tests.admin.second_factors import (
+    FACTORS,
+    HOME,
+    LOGIN,
+    ROLES,
+    SECOND,
+    Panel,
+    is_in,
+    key_in,
+    send_code,
+    send_password,
+    text,
+)
 from tests.conftest import OTHER_PASSWORD, PASSWORD
 from tests.second_factors import Phone, enrol
 
 pytestmark = pytest.mark.django_db
-HOME = "/admin/"
-ROLES = "/admin/accounts/role/"
-LOGIN = "/admin/login/"
-SECOND = "/admin/login/second/"
-FACTORS = "/admin/second-factor/"
-
-Panel = Callable[[User], Client]
 
 
 @pytest.fixture
@@ -37,22 +41,6 @@ def overdue(carla: User, settings: Settings) -> User:
     settings.MFA_GRACE = timedelta()
     Role.objects.filter(pk=carla.role_id).update(mfa="required")
     return carla
-
-
-def send_password(client: Client, following: str = HOME, password: str = PASSWORD) -> Any:
-    return client.post(LOGIN, {"username": "carla@example.com", "password": password, "next": following})
-
-
-def send_code(client: Client, code: str, following: str = HOME, language: str = "en") -> Any:
-    return client.post(SECOND, {"code": code, "next": following}, headers={"Accept-Language": language})
-
-
-def is_in(client: Client) -> bool:
-    return client.get(HOME).status_code == 200
-
-
-def text(answer: Any) -> str:
-    return unescape(answer.content.decode())
 
 
 @pytest.mark.usefixtures("phone")
@@ -204,7 +192,7 @@ def test_a_user_who_must_enrol_does_so_before_the_session(overdue: User) -> None
     assert not is_in(client)
     page = text(client.get(answer["Location"]))
     assert not Session.objects.exists()
-    phone = Phone(page.partition('class="key">')[2].partition("<")[0].replace(" ", ""))
+    phone = Phone(key_in(page))
     wrong = client.post(FACTORS, {"do": "confirm", "code": "000000", "next": ROLES})
     assert "was not accepted" in text(wrong)
     assert page.partition('class="qr"')[2].partition("</svg>")[0] in text(wrong)  # the same QR code
@@ -221,8 +209,7 @@ def test_nobody_else_sees_the_key_of_an_enrolment(overdue: User) -> None:
     thief, owner = Client(), Client()
     keys = []
     for client in (thief, owner):
-        page = text(client.get(send_password(client)["Location"]))
-        keys.append(page.partition('class="key">')[2].partition("<")[0])
+        keys.append(key_in(text(client.get(send_password(client)["Location"]))))
     assert all(keys)
     assert keys[0] != keys[1]
     assert TotpSecret.objects.count() == 1

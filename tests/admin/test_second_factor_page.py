@@ -1,9 +1,6 @@
 """A user of the panel sees and adds their own second factors, and confirms that it is them."""
 
-from collections.abc import Callable
 from datetime import timedelta
-from html import unescape
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -13,61 +10,46 @@ from pytest_django import Settings
 from accounts import login
 from accounts.mfa.proofs import Proof
 from accounts.models import Role, Session, TotpSecret, User
+from tests.admin.second_factors import (
+    CONFIRM,
+    FACTORS,
+    HOME,
+    PASSWORDS,
+    ROLES,
+    Panel,
+    key_in,
+    make_stale,
+    sign_in,
+    text,
+)
 from tests.conftest import OTHER_PASSWORD, PASSWORD
 from tests.second_factors import Phone, enrol
 
 pytestmark = pytest.mark.django_db
-HOME = "/admin/"
-PAGE = "/admin/second-factor/"
-CONFIRM = "/admin/confirm/"
-PASSWORDS = "/admin/password_change/"
-
-Panel = Callable[[User], Client]
-
-
-def text(answer: Any) -> str:
-    return unescape(answer.content.decode())
-
-
-def key_in(page: str) -> str:
-    return page.partition('class="key">')[2].partition("<")[0].replace(" ", "")
-
-
-def sign_in(user: User, phone: Phone) -> Client:
-    """Signs a user with a second factor in."""
-    client = Client()
-    client.post("/admin/login/", {"username": user.email, "password": PASSWORD})
-    assert client.post("/admin/login/second/", {"code": phone.code()})["Location"] == HOME
-    return client
-
-
-def make_stale() -> None:
-    long_ago = timezone.now() - timedelta(minutes=11)
-    Session.objects.update(created_at=long_ago, stepped_up_at=None)
 
 
 def begin(client: Client) -> Phone:
-    answer = client.post(PAGE, {"do": "begin"}, follow=True)
+    answer = client.post(FACTORS, {"do": "begin"}, follow=True)
     return Phone(key_in(text(answer)))
 
 
 def test_an_authenticator_app_is_added(carla: User, panel_of: Panel) -> None:
     client, elsewhere = panel_of(carla), panel_of(carla)
-    assert "Set up an authenticator app" in text(client.get(PAGE))
+    assert "Set up an authenticator app" in text(client.get(FACTORS))
     phone = begin(client)
-    answer = client.post(PAGE, {"do": "confirm", "code": phone.code()})
+    answer = client.post(FACTORS, {"do": "confirm", "code": phone.code()})
     assert text(answer).count("<li><code>") == 10
     assert client.get(HOME).status_code == 200
     assert elsewhere.get(HOME).status_code == 302
     assert Session.objects.active().get().acr == "aal2"
-    page = text(client.get(PAGE))
+    page = text(client.get(FACTORS))
     assert 'value="Authenticator app"' in page
     assert "10 recovery codes left" in page
     assert "<li><code>" not in page
 
 
 def test_the_key_stands_in_groups_of_four_and_the_qr_code_has_no_style(carla: User, panel_of: Panel) -> None:
-    page = text(panel_of(carla).post(PAGE, {"do": "begin"}, follow=True))
+    page = text(panel_of(carla).post(FACTORS, {"do": "begin"}, follow=True))
     groups = page.partition('class="key">')[2].partition("<")[0].split()
     assert [len(group) for group in groups] == [4] * 8
     svg = page.partition('class="qr"')[2].partition("</svg>")[0].partition("<svg")[2]
@@ -79,8 +61,8 @@ def test_the_key_stands_in_groups_of_four_and_the_qr_code_has_no_style(carla: Us
 def test_a_wrong_code_adds_nothing(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
     begin(client)
-    assert "was not accepted" in text(client.post(PAGE, {"do": "confirm", "code": "000000"}))
-    assert "This field is required." in text(client.post(PAGE, {"do": "confirm", "code": ""}))
+    assert "was not accepted" in text(client.post(FACTORS, {"do": "confirm", "code": "000000"}))
+    assert "This field is required." in text(client.post(FACTORS, {"do": "confirm", "code": ""}))
     carla.refresh_from_db()
     assert not carla.mfa_enabled
 
@@ -89,7 +71,7 @@ def test_an_expired_enrolment_begins_again(carla: User, panel_of: Panel) -> None
     client = panel_of(carla)
     phone = begin(client)
     TotpSecret.objects.update(expires_at=timezone.now())
-    answer = client.post(PAGE, {"do": "confirm", "code": phone.code()}, follow=True)
+    answer = client.post(FACTORS, {"do": "confirm", "code": phone.code()}, follow=True)
     assert "Please start again." in text(answer)
     assert not key_in(text(answer))
 
@@ -97,7 +79,7 @@ def test_an_expired_enrolment_begins_again(carla: User, panel_of: Panel) -> None
 def test_another_app_replaces_the_first_without_new_codes(carla: User) -> None:
     phone = enrol(carla)
     client = sign_in(carla, phone)
-    answer = client.post(PAGE, {"do": "confirm", "code": begin(client).code()}, follow=True)
+    answer = client.post(FACTORS, {"do": "confirm", "code": begin(client).code()}, follow=True)
     assert "The second factor was added." in text(answer)
     assert TotpSecret.objects.count() == 1
 
@@ -105,7 +87,7 @@ def test_another_app_replaces_the_first_without_new_codes(carla: User) -> None:
 def test_without_a_fresh_login_nothing_begins(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
     make_stale()
-    answer = client.post(PAGE, {"do": "begin"}, follow=True)
+    answer = client.post(FACTORS, {"do": "begin"}, follow=True)
     assert answer.redirect_chain[-1][0].startswith(f"{CONFIRM}?next=%2Fadmin%2Fsecond-factor")
     assert "send the action again" in text(answer)
     assert not TotpSecret.objects.exists()
@@ -114,27 +96,27 @@ def test_without_a_fresh_login_nothing_begins(carla: User, panel_of: Panel) -> N
 def test_the_key_is_not_shown_after_the_login_has_become_old(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
     begin(client)
-    assert key_in(text(client.get(PAGE)))
+    assert key_in(text(client.get(FACTORS)))
     make_stale()
-    assert not key_in(text(client.get(PAGE)))
+    assert not key_in(text(client.get(FACTORS)))
 
 
 @pytest.mark.parametrize("do", ["", "nonsense"])
 def test_an_unknown_action_is_rejected(carla: User, panel_of: Panel, do: str) -> None:
-    assert panel_of(carla).post(PAGE, {"do": do}).status_code == 400
+    assert panel_of(carla).post(FACTORS, {"do": do}).status_code == 400
 
 
 def test_a_role_without_second_factors_adds_none(carla: User, panel_of: Panel) -> None:
     Role.objects.filter(pk=carla.role_id).update(mfa="off")
-    answer = panel_of(carla).post(PAGE, {"do": "begin"}, follow=True)
+    answer = panel_of(carla).post(FACTORS, {"do": "begin"}, follow=True)
     assert "Your role allows no second factors." in text(answer)
     assert not TotpSecret.objects.exists()
 
 
 def test_strangers_and_users_without_access_are_led_to_the_login(ana: User, panel_of: Panel) -> None:
     for client in (Client(), panel_of(ana)):
-        assert client.get(PAGE)["Location"].startswith("/admin/login/")
-        assert client.post(PAGE, {"do": "begin"})["Location"].startswith("/admin/login/")
+        assert client.get(FACTORS)["Location"].startswith("/admin/login/")
+        assert client.post(FACTORS, {"do": "begin"})["Location"].startswith("/admin/login/")
     assert not TotpSecret.objects.exists()
 
 
@@ -144,14 +126,14 @@ def test_an_overdue_user_sees_no_other_page(carla: User, panel_of: Panel, settin
     assert client.get(HOME).status_code == 200  # the grace period
     settings.MFA_GRACE = timedelta()
     for address in (HOME, PASSWORDS, "/admin/accounts/user/", f"/admin/accounts/user/{carla.pk}/change/"):
-        assert client.get(address)["Location"] == PAGE
+        assert client.get(address)["Location"] == FACTORS
     client.post(f"/admin/accounts/user/{carla.pk}/do/suspend/", {"reason": "x"})
     carla.refresh_from_db()
     assert carla.is_active
-    page = text(client.get(PAGE))
+    page = text(client.get(FACTORS))
     assert "Your account needs a second factor." in page
     assert client.get(CONFIRM).status_code == 200
-    client.post(PAGE, {"do": "confirm", "code": Phone(key_in(page)).code()})
+    client.post(FACTORS, {"do": "confirm", "code": Phone(key_in(page)).code()})
     assert client.get(HOME).status_code == 200
     assert client.post("/admin/logout/").status_code == 200
 
@@ -169,8 +151,8 @@ def test_a_code_confirms_that_it_is_the_user(carla: User) -> None:
     client = sign_in(carla, phone)
     make_stale()
     assert "was not accepted" in text(client.post(CONFIRM, {"code": "000000"}))
-    answer = client.post(f"{CONFIRM}?next=/admin/accounts/role/", {"code": phone.recovery_codes[0]})
-    assert answer["Location"] == "/admin/accounts/role/"
+    answer = client.post(f"{CONFIRM}?next={ROLES}", {"code": phone.recovery_codes[0]})
+    assert answer["Location"] == ROLES
     assert Session.objects.get().stepped_up_at
     assert 'autocomplete="one-time-code"' in text(client.get(CONFIRM))
 
