@@ -150,7 +150,7 @@ def confirm_totp_without_login(enrolling: Enrolling, factor: UUID, code: str) ->
     row = _count_confirmation(enrolling, factor)
     with transaction.atomic():
         user = _activate(enrolling, row, code)
-        return _record(enrolling, user, factors.of_totp(row))
+        return finish_without_login(enrolling, user, factors.of_totp(row))
 
 
 def lock(enrolling: Enrolling) -> User:
@@ -173,8 +173,21 @@ def finish(enrolling: Enrolling, user: User, factor: Factor, proof: Proof) -> En
 
     Call it in the transaction that stored the factor.
     """
-    codes = _record(enrolling, user, factor)
+    codes = finish_without_login(enrolling, user, factor)
     return Enrolled(_sign_in(enrolling, user, proof), factor, codes)
+
+
+def finish_without_login(enrolling: Enrolling, user: User, factor: Factor) -> list[str]:
+    """Does what finish() does, but opens no session. Returns the recovery codes if it is the first factor."""
+    is_first = not user.mfa_enabled
+    user.mfa_enabled, user.mfa_reset_at = True, None
+    user.save(update_fields=["mfa_enabled", "mfa_reset_at"])
+    codes = recovery_codes.replace(user) if is_first else []
+    one_time_tokens.end(user, TokenPurpose.SECOND_FACTOR)
+    audit.record("factor:added", user, actor=user, type=factor.type, factor=str(factor.id))
+    sessions.revoke_all(user, actor=user, keep=enrolling.session)
+    factor_added.send(sender=User, user=user, factor=factor.name, is_first=is_first)
+    return codes
 
 
 def _count_confirmation(enrolling: Enrolling, factor: UUID) -> TotpSecret:
@@ -195,19 +208,6 @@ def _activate(enrolling: Enrolling, row: TotpSecret, code: str) -> User:
     if not totp.confirm(row, code):
         raise InvalidSecondFactor
     return user
-
-
-def _record(enrolling: Enrolling, user: User, factor: Factor) -> list[str]:
-    """Records the new factor and ends the other sessions. Returns the recovery codes if it is the first factor."""
-    is_first = not user.mfa_enabled
-    user.mfa_enabled, user.mfa_reset_at = True, None
-    user.save(update_fields=["mfa_enabled", "mfa_reset_at"])
-    codes = recovery_codes.replace(user) if is_first else []
-    one_time_tokens.end(user, TokenPurpose.SECOND_FACTOR)
-    audit.record("factor:added", user, actor=user, type=factor.type, factor=str(factor.id))
-    sessions.revoke_all(user, actor=user, keep=enrolling.session)
-    factor_added.send(sender=User, user=user, factor=factor.name, is_first=is_first)
-    return codes
 
 
 def _lock_user(enrolling: Enrolling) -> User:

@@ -5,6 +5,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.functional import lazy
+from django.utils.translation import gettext as _
 
 from accounts import validators
 from accounts.errors import AccountError, InvalidInput
@@ -16,6 +18,19 @@ class FullNameField(forms.CharField):
     def __init__(self, *, attrs: dict[str, Any], **options: Any) -> None:
         options |= {"max_length": validators.NAME_MAX_LENGTH, "validators": [validators.validate_name]}
         super().__init__(required=False, widget=forms.TextInput(attrs=attrs), **options)
+
+
+class FactorNameField(forms.CharField):
+    """The name of a second factor."""
+
+    def __init__(self, **options: Any) -> None:
+        advice = lazy(_advise_on_factor_name, str)()
+        options |= {"max_length": validators.FACTOR_NAME_MAX_LENGTH, "validators": [validators.validate_name]}
+        super().__init__(error_messages={"required": advice, "max_length": advice}, **options)
+
+
+def _advise_on_factor_name() -> str:
+    return _("Give the second factor a name of up to %d characters.") % validators.FACTOR_NAME_MAX_LENGTH
 
 
 def add_account_error(form: forms.BaseForm, error: AccountError, fields: Mapping[str, str] | None = None) -> None:

@@ -11,9 +11,9 @@ from accounts.enrolment import Enrolled, Enrolling
 from accounts.errors import Conflict, InvalidInput
 from accounts.mfa import challenges, factors, passkey_options, passkeys
 from accounts.mfa.challenges import Purpose, Scope
-from accounts.mfa.passkeys import REGISTERED
+from accounts.mfa.passkeys import REGISTERED, Registration
 from accounts.mfa.proofs import Proof
-from accounts.models import Passkey
+from accounts.models import Passkey, User
 
 MAX_PER_USER = 10
 
@@ -30,25 +30,38 @@ def finish(enrolling: Enrolling, answer: Mapping[str, Any], *, name: str = "") -
     Raises InvalidInput for a wrong answer, Conflict for a passkey that is registered already and for a user who has
     MAX_PER_USER, and the errors of enrolment.lock().
     """
-    registration = passkeys.check_registration(enrolling.user, answer, _scope(enrolling), name=name or _("Passkey"))
+    registration = _check(enrolling, answer, name)
     passkey = registration.passkey
     with transaction.atomic():
-        user = enrolment.lock(enrolling)
-        if not challenges.spend(registration.challenge):
-            raise InvalidInput("passkey", "invalid", _("This passkey was not accepted."))
-        _store(passkey)
+        user = _store(enrolling, registration)
         return enrolment.finish(enrolling, user, factors.of_passkey(passkey), Proof(REGISTERED, passkey.pk))
 
 
-def _store(passkey: Passkey) -> None:
-    """Inserts the passkey of a locked user. Raises Conflict."""
-    if Passkey.objects.filter(user=passkey.user_id).count() >= MAX_PER_USER:
+def finish_without_login(enrolling: Enrolling, answer: Mapping[str, Any], *, name: str = "") -> list[str]:
+    """Does what finish() does, but opens no session. Returns the recovery codes."""
+    registration = _check(enrolling, answer, name)
+    with transaction.atomic():
+        user = _store(enrolling, registration)
+        return enrolment.finish_without_login(enrolling, user, factors.of_passkey(registration.passkey))
+
+
+def _check(enrolling: Enrolling, answer: Mapping[str, Any], name: str) -> Registration:
+    return passkeys.check_registration(enrolling.user, answer, _scope(enrolling), name=name or _("Passkey"))
+
+
+def _store(enrolling: Enrolling, registration: Registration) -> User:
+    """Spends the challenge and inserts the passkey. Returns the locked user."""
+    user = enrolment.lock(enrolling)
+    if not challenges.spend(registration.challenge):
+        raise InvalidInput("passkey", "invalid", _("This passkey was not accepted."))
+    if Passkey.objects.filter(user=user).count() >= MAX_PER_USER:
         raise Conflict(_("You have too many passkeys. Please remove one first."))
     try:
         with transaction.atomic():
-            passkey.save(force_insert=True)
+            registration.passkey.save(force_insert=True)
     except IntegrityError as error:
         raise Conflict(_("This passkey is registered already.")) from error
+    return user
 
 
 def _scope(enrolling: Enrolling) -> Scope:

@@ -21,7 +21,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import audit, credentials, login, passkey_login, passwords, sessions
-from accounts.admin import proof_forms
 from accounts.admin.proof_forms import as_validation_error
 from accounts.errors import (
     AccountError,
@@ -32,6 +31,7 @@ from accounts.errors import (
     TokenNotValid,
 )
 from accounts.forms import add_account_error
+from accounts.mfa import given
 from accounts.mfa.proofs import PASSWORD
 from accounts.models import Session, User
 
@@ -74,7 +74,7 @@ class LoginForm(AdminAuthenticationForm):
 
     def _sign_in_with_passkey(self) -> User:
         """Opens a session, which _open_session() finds, for the answer that passkeys.js sends in a form of its own."""
-        answer = proof_forms.read_passkey(self.data)
+        answer = given.read_passkey(self.data["passkey"])
         session = passkey_login.finish(answer, lifetime=LIFETIME, require=_require_access).session
         if self.request is not None:
             self.request.opened_session = session  # type: ignore[attr-defined]

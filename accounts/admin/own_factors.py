@@ -8,30 +8,27 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-import segno
 from django.contrib import messages
 from django.contrib.admin import AdminSite
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from accounts import enrolment, factor_changes, freshness, passkey_registration
-from accounts.admin import fresh_login, login, page_urls, proof_forms, second_step
+from accounts.admin import fresh_login, login, page_urls, second_step
 from accounts.admin.proof_forms import CodeForm
 from accounts.enrolment import Enrolled, Enrolling, NewTotp
 from accounts.errors import AccountError, InvalidInput, InvalidSecondFactor, InvalidToken
-from accounts.mfa import factors, policy, recovery_codes
+from accounts.forms import FactorNameField
+from accounts.mfa import factors, given, policy, recovery_codes, totp_setup
 
 TOTP_KEY = "accounts.totp"  # in Django's session: the id of the enrolment that this browser began
 TEMPLATE = "admin/accounts/own_factors.html"
 CODES_TEMPLATE = "admin/accounts/recovery_codes.html"
-GROUP = 4
-NAME_LENGTH = 64
 
 Handler = Callable[[HttpRequest, AdminSite, Enrolling], HttpResponse]
 
@@ -95,7 +92,8 @@ def _add_passkey(request: HttpRequest, site: AdminSite, enrolling: Enrolling) ->
     try:
         enrolment.require_allowed(enrolling)
         name = request.POST.get("name", "").strip() and _read_name(request)
-        enrolled = passkey_registration.finish(enrolling, proof_forms.read_passkey(request.POST), name=name)
+        answer = given.read_passkey(request.POST.get("passkey", ""))
+        enrolled = passkey_registration.finish(enrolling, answer, name=name)
     except InvalidToken:
         return _restart(request)
     except AccountError as error:
@@ -143,15 +141,10 @@ def _page(
         "next": request.POST.get("next") or request.GET.get("next", ""),
         "passkey_options": _passkey_options(enrolling),
         "passkey_error": passkey_error,
-        **(_totp_context(begun, form or CodeForm()) if begun else {}),
+        **({"form": form or CodeForm(), **totp_setup.context(begun.uri, begun.secret)} if begun else {}),
     }
     hidden: dict[str, Any] = {"available_apps": []} if must_enrol else {}  # they all lead here
     return TemplateResponse(request, TEMPLATE, site.each_context(request) | hidden | context)
-
-
-def _totp_context(begun: NewTotp, form: CodeForm) -> dict[str, Any]:
-    key = " ".join(begun.secret[place : place + GROUP] for place in range(0, len(begun.secret), GROUP))
-    return {"form": form, "key": key, "qr_code": _qr_code(begun.uri)}
 
 
 def _passkey_options(enrolling: Enrolling) -> str:
@@ -190,12 +183,6 @@ def _read_begun(request: HttpRequest) -> UUID | None:
     return UUID(named) if named else None
 
 
-def _qr_code(uri: str) -> SafeString:
-    """Returns an SVG without styles: the Content-Security-Policy would block them."""
-    svg = segno.make_qr(uri).svg_inline(svgclass=None, lineclass=None, omitsize=True, light="#fff")
-    return mark_safe(svg)  # noqa: S308 - segno draws the text as a path of numbers
-
-
 def _rename(request: HttpRequest, site: AdminSite, enrolling: Enrolling) -> HttpResponse:
     def rename() -> None:
         factor_changes.rename(enrolling.user, _factor(request), _read_name(request))
@@ -205,11 +192,10 @@ def _rename(request: HttpRequest, site: AdminSite, enrolling: Enrolling) -> Http
 
 def _read_name(request: HttpRequest) -> str:
     """Returns the new name of a factor. Raises InvalidInput."""
-    name = request.POST.get("name", "").strip()
-    if not 0 < len(name) <= NAME_LENGTH or "\0" in name:
-        detail = _("Give the second factor a name of up to %d characters.") % NAME_LENGTH
-        raise InvalidInput("name", "invalid", detail)
-    return name
+    try:
+        return str(FactorNameField().clean(request.POST.get("name", "")))
+    except ValidationError as error:
+        raise InvalidInput("name", "invalid", error.messages[0]) from error
 
 
 def _remove(request: HttpRequest, site: AdminSite, enrolling: Enrolling) -> HttpResponse:

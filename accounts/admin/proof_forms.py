@@ -61,13 +61,13 @@ class FactorForm(CodeForm):
 
     def __init__(self, *args: Any, methods: Collection[str], has_letters: bool, **options: Any) -> None:
         super().__init__(*args, has_letters=has_letters or "totp" not in methods, **options)
-        self.takes_passkeys = "passkey" in methods
+        self.takes_passkeys, self.has_app = "passkey" in methods, "totp" in methods
         self.has_passkey = "passkey" in self.data
         self.fields["code"].required = not self.has_passkey
 
     @property
     def given(self) -> Given:
-        return Given(passkey=read_passkey(self.data)) if self.has_passkey else super().given
+        return Given(passkey=given.read_passkey(self.data["passkey"])) if self.has_passkey else super().given
 
 
 class PasswordProofForm(ProofForm):
@@ -100,15 +100,6 @@ def as_validation_error(error: AccountError) -> ValidationError:
         minutes = max(1, -(-seconds // 60))
         texts.append(ngettext("Try again in %d minute.", "Try again in %d minutes.", minutes) % minutes)
     return ValidationError(texts, error.code)
-
-
-def read_passkey(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the answer of a passkey in the data of a form. It is empty if it is no JSON object."""
-    try:
-        answer = json.loads(data.get("passkey", ""))
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def response(request: HttpRequest, template: str, context: dict[str, Any], error: AccountError | None) -> HttpResponse:

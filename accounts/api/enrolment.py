@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import segno
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +17,7 @@ from accounts.api.serializers import FactorSerializer, SignInSerializer
 from accounts.enrolment import Enrolled, Enrolling
 from accounts.errors import NotAuthenticated
 from accounts.jwt.access_tokens import SessionJWTAuthentication
+from accounts.mfa import totp_setup
 
 AUTH: list[dict[str, list[str]]] = [{"bearerAuth": []}, {}]
 TOTP_EXAMPLE = {
@@ -66,7 +66,7 @@ class TotpView(PublicView):
     def post(self, request: Request) -> Response:
         enrolling, data = read_enrolment(TotpInput, request)
         new = enrolment.begin_totp(enrolling, emailed_token=data.get("token", ""))
-        qr_code = segno.make_qr(new.uri).svg_data_uri(svgclass=None, lineclass=None, omitsize=True)
+        qr_code = totp_setup.data_url(new.uri)
         body = {"id": new.id, "secret": new.secret, "otpauth_uri": new.uri, "qr_code": qr_code}
         return Response(body | {"expires_in": new.expires_in}, 201)
 

@@ -1,5 +1,6 @@
 """What a client gives to prove a second factor, and how each kind is checked."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -31,6 +32,15 @@ def from_text(text: str) -> Given:
     """Returns what a user typed into a field that takes both kinds of codes. A recovery code is longer."""
     compact = text.replace(" ", "").replace("-", "")
     return Given(recovery_code=text) if len(compact) > LONGEST_CODE else Given(code=text)
+
+
+def read_passkey(text: str) -> dict[str, Any]:
+    """Returns the answer of a passkey, which a form sends as JSON. It is empty if the text is no JSON object."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def check(user: User, given: Given, scope: Scope) -> Proof:

@@ -7,7 +7,7 @@ from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.email_addresses import ADDRESS_LENGTH, validate_email
-from accounts.forms import FullNameField
+from accounts.forms import FactorNameField, FullNameField
 from accounts.hashing import password_policy
 
 if TYPE_CHECKING:
@@ -45,11 +45,16 @@ class CodeInput(forms.PasswordInput):
     input_type = "text"
 
 
-class CodeForm(forms.Form):
-    """A code of the authenticator app that a user adds, and what the page remembers of the step before."""
+class EnrolmentForm(forms.Form):
+    """What the page remembers of the step before: the pending login, and the enrolment of the authenticator app."""
 
     mfa_token = forms.CharField(widget=forms.HiddenInput)
     factor = forms.UUIDField(widget=forms.HiddenInput)
+
+
+class CodeForm(EnrolmentForm):
+    """A code of the authenticator app that a user adds."""
+
     code = forms.CharField(
         label=_("Code that the app shows"),
         max_length=CODE_LENGTH,
@@ -59,6 +64,13 @@ class CodeForm(forms.Form):
     @property
     def proof(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in ("factor", "code")}
+
+
+class PasskeyForm(EnrolmentForm):
+    """The answer of a passkey that a user adds, as JSON, which passkeys.js sends, and its name."""
+
+    passkey = forms.CharField(widget=forms.HiddenInput)
+    name = FactorNameField(required=False)
 
 
 class AddressForm(forms.Form):

@@ -148,7 +148,9 @@ def test_pages_offer_only_what_the_user_has(carla: User, panel_of: Panel) -> Non
     send_password(client)
     page = text(client.get(SECOND))
     assert "Use a passkey" in page
-    assert "Enter one of your recovery codes" in page
+    assert "Use your passkey, or enter one of your recovery codes." in page
+    assert "authenticator app" not in page
+    assert "Passkeys need JavaScript" in page
     assert client.post(SECOND, {"code": phone.recovery_codes[0]})["Location"] == HOME
 
 
@@ -157,6 +159,7 @@ def test_a_passkey_confirms_that_it_is_the_user(authenticator: Authenticator) ->
     use(client, LOGIN, authenticator)
     make_stale()
     assert client.get(PASSWORDS)["Location"].startswith(CONFIRM)
+    assert "Use your passkey, or enter one of your recovery codes." in text(client.get(CONFIRM))
     answer = use(client, CONFIRM, authenticator, next=PASSWORDS)
     assert (answer.status_code, answer["Location"]) == (302, PASSWORDS)
     assert Session.objects.active().get().stepped_up_at

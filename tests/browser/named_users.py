@@ -12,7 +12,7 @@ COLUMNS = ("email", "full_name", "locale", "email_verified", "password_hash")
 # One for each test, so that the tests don't depend on each other.
 NAMED = ("Quirina Suspendida", "Quirina Ohne Skript", "Quirina Española", "Quirina Tastatur", "Quirina Angemeldet",
          "Quirina Posteingang", "Quirina Erste", "Quirina Zweite", "Quirina Belegt", "Quirina Sicher",
-         "Quirina Faktor", "Quirina Zugang")  # fmt: skip
+         "Quirina Faktor", "Quirina Zugang", "Quirina Llave", "Quirina Tarde")  # fmt: skip
 
 
 def write(path: Path) -> None:

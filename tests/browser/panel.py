@@ -1,6 +1,7 @@
 """Steps in the panel that work in every language; collects the errors of the browser's console."""
 
 import re
+from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Response
 
@@ -12,6 +13,14 @@ MAX_KEYS = 120
 VIOLATIONS = (
     "addEventListener('securitypolicyviolation', e => console.error('policy', e.violatedDirective, e.blockedURI))"
 )
+AUTHENTICATOR = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
 
 
 class Panel:
@@ -73,6 +82,13 @@ class Panel:
             box.check()
         self.page.select_option("select[name=action]", action)
         self.page.click("#changelist-form .actions button")
+
+    def add_authenticator(self) -> tuple[Any, dict[str, str]]:
+        """Adds a virtual authenticator to the browser. Returns the connection to it, and its id."""
+        connection = self.page.context.new_cdp_session(self.page)
+        connection.send("WebAuthn.enable")
+        added: dict[str, str] = connection.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
+        return connection, added
 
     def tab_to(self, target: Locator) -> None:
         """Presses the Tab key until the target has the focus, and asserts that the focus is visible."""

@@ -109,6 +109,7 @@ def test_it_works_with_the_keyboard_alone(visit: Visit) -> None:
     panel = visit()
     page, keyboard = panel.page, panel.page.keyboard
     panel.open("/admin/")
+    expect(page.locator("#id_username")).to_be_focused()
     keyboard.type(ADMIN)
     keyboard.press("Tab")
     keyboard.type(PASSWORD)

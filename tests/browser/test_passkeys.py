@@ -1,7 +1,6 @@
 """An administrator adds a passkey in the panel, logs in with it, and confirms with it that it is them."""
 
 import re
-from typing import Any
 
 from playwright.sync_api import expect
 
@@ -12,22 +11,6 @@ from tests.browser.product import PASSWORD
 
 NAME = "Quirina Zugang"
 PHONE = {"width": 390, "height": 844}
-AUTHENTICATOR = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
-
-
-def add_authenticator(panel: Panel) -> tuple[Any, dict[str, str]]:
-    """Adds a virtual authenticator to the browser. Returns the connection to it, and its id."""
-    connection = panel.page.context.new_cdp_session(panel.page)
-    connection.send("WebAuthn.enable")
-    added: dict[str, str] = connection.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
-    return connection, added
 
 
 def press(panel: Panel, name: str) -> None:
@@ -44,7 +27,7 @@ def test_a_passkey_replaces_password_and_code(panel: Panel, visit: Visit) -> Non
     panel.give_role(NAME, "admin")
     mine = visit(viewport=PHONE)
     page = mine.page
-    connection, authenticator = add_authenticator(mine)
+    connection, authenticator = mine.add_authenticator()
     mine.log_in(named_users.address(NAME))
     mine.open("/admin/second-factor/")
     page.get_by_role("textbox", name="Name").fill("Laptop")

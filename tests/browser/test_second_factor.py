@@ -22,6 +22,7 @@ def type_and_send(panel: Panel, selector: str, typed: str) -> None:
 
 def log_in_by_keyboard(panel: Panel) -> None:
     panel.open("/admin/")
+    expect(panel.page.locator("#id_username")).to_be_focused()
     panel.page.keyboard.type(named_users.address(NAME))
     panel.page.keyboard.press("Tab")
     panel.page.keyboard.type(PASSWORD)
@@ -56,7 +57,8 @@ def test_the_whole_flow_works_by_keyboard_and_without_scripts(panel: Panel, visi
     page.wait_for_url("**/logout/")
     log_in_by_keyboard(mine)
     page.wait_for_url(re.compile("/admin/login/second/"))
-    keyboard.type(phone.code())  # the field has the focus
+    expect(page.locator("[name=code]")).to_be_focused()
+    keyboard.type(phone.code())
     keyboard.press("Enter")
     expect(page.locator("body.dashboard")).to_be_visible()
 
@@ -64,6 +66,7 @@ def test_the_whole_flow_works_by_keyboard_and_without_scripts(panel: Panel, visi
     mine.tab_to(page.get_by_role("link", name="Use a recovery code"))
     keyboard.press("Enter")
     page.wait_for_url(re.compile("letters"))
+    expect(page.locator("[name=code]")).to_be_focused()
     keyboard.type(codes[0].lower())
     keyboard.press("Enter")
     page.wait_for_url("**/admin/accounts/role/")

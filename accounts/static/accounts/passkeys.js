@@ -16,7 +16,8 @@ const CEREMONIES = {
 async function answer(form) {
   const options = JSON.parse(form.dataset.options);
   if (performance.now() > options.timeout) {  // the server would reject the challenge, which is as old as the page
-    location.replace(location.href);
+    if (form.dataset.expired) form.submit();  // this page answers a form, so it can't be loaded again
+    else location.replace(location.href);
     return;
   }
   const alert = form.querySelector("[role=alert]");

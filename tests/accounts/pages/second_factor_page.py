@@ -1,22 +1,25 @@
 """The steps of a user who sets up a second factor on the page behind the emailed link."""
 
+import json
 import re
+from html import unescape
 from typing import Any
 
 import pyotp
 from django.test import Client
 
 from accounts import one_time_tokens
-from accounts.models import RecoveryCode, TotpSecret, User
+from accounts.models import Passkey, RecoveryCode, TotpSecret, User
 from accounts.models.identifiers import new_id
 from accounts.one_time_tokens import Purpose
 from tests.accounts.pages.link_pages import hidden
+from tests.authenticator import Authenticator
 from tests.conftest import PASSWORD
 
 PATH = "/set-up-second-factor"
 START, APP, DONE, INVALID = (
     "Set up a second factor",
-    "Add your account to an authenticator app",
+    "Add a second factor",
     "Your second factor is set up",
     "Invalid link",
 )
@@ -49,6 +52,21 @@ def confirm(browser: Client, page: str, language: str = "en", **changed: str) ->
     return browser.post(PATH, fields | changed, headers={"Accept-Language": language})
 
 
+def passkey_options(page: str) -> dict[str, Any]:
+    """Returns the options with which the browser creates a passkey."""
+    (options,) = re.findall('data-options="([^"]+)"', page)
+    found: dict[str, Any] = json.loads(unescape(options))
+    return found
+
+
+def add_passkey(browser: Client, page: str, authenticator: Authenticator, language: str = "en", **changed: str) -> Any:
+    """Submits the answer of the authenticator, as passkeys.js does. Returns the response."""
+    names = ("csrfmiddlewaretoken", "token", "mfa_token", "factor")
+    answer = json.dumps(authenticator.create(passkey_options(page)))
+    fields = {name: hidden(page, name) for name in names} | {"passkey": answer, "name": "Laptop"}
+    return browser.post(PATH, fields | changed, headers={"Accept-Language": language})
+
+
 def issue(user: User, purpose: Purpose = Purpose.SECOND_FACTOR) -> str:
     """Returns a token, as a link emailed to the user contains it."""
     return one_time_tokens.issue(user, purpose, request=new_id(), email=user.email)
@@ -60,5 +78,5 @@ def fresh(user: User) -> User:
 
 def has_no_factor(user: User) -> bool:
     confirmed = TotpSecret.objects.filter(user=user, confirmed_at__isnull=False)
-    codes = RecoveryCode.objects.filter(user=user)
-    return not (fresh(user).mfa_enabled or confirmed.exists() or codes.exists())
+    stored = [confirmed, Passkey.objects.filter(user=user), RecoveryCode.objects.filter(user=user)]
+    return not (fresh(user).mfa_enabled or any(rows.exists() for rows in stored))
