@@ -27,10 +27,13 @@ from accounts.hashing import hashers, limiter
 from accounts.jwt import access_tokens
 from accounts.mfa import proofs
 from accounts.models import Role, User
+from tests.api import routes
 from tests.notifications import databases
 
 PASSWORD = "correct horse battery staple"
 OTHER_PASSWORD = "staple battery horse correct"
+#: Codes of errors of the server and of HTTP itself, which the OpenAPI document does not repeat for each operation.
+OF_ALL_OPERATIONS = {"server_error", "parse_error", "method_not_allowed"}
 MANAGER = ["users.view", "users.add", "users.change", "users.delete"]
 
 
@@ -175,7 +178,21 @@ def client_of() -> Callable[[User], APIClient]:
 
 
 def refused(response: Any, status: int, code: str) -> dict[str, Any]:
-    """Asserts that the response is a problem document with this status and code, and returns it."""
+    """Asserts that the response is a problem document with this status and code, and returns it.
+
+    For an operation of the API, the OpenAPI document must name the code and each member.
+    """
+    document = problem(response, status, code)
+    sent = getattr(response, "request", None)  # of a test client
+    operation = routes.documented(sent["REQUEST_METHOD"], sent["PATH_INFO"]) if isinstance(sent, dict) else None
+    if operation and code not in OF_ALL_OPERATIONS:
+        assert code in operation.errors, f"{operation} does not document {code}"
+        assert document.keys() <= routes.problem_members()
+    return document
+
+
+def problem(response: Any, status: int, code: str) -> dict[str, Any]:
+    """Does what refused() does, for an error that the operation does not document."""
     assert response.status_code == status, (response.status_code, response.content)
     assert response["Content-Type"] == "application/problem+json"
     document: dict[str, Any] = response.json()

@@ -20,6 +20,7 @@ class AuditViewSet(UserScopedViewSet):
 
     @operation(
         "List audit events",
+        permission="audit.view",
         success=(200, AuditEventSerializer(many=True)),
         errors=[*AUTHENTICATION_ERRORS, "permission_denied", "validation_error"],
         response_example=EVENT_EXAMPLE,
@@ -35,6 +36,8 @@ class UserAuditViewSet(UserScopedViewSet):
 
     @operation(
         "List the audit events of a user",
+        permission="audit.view",
+        is_open_to_owner=True,
         description="Without `audit.view`, `ip` is null and `user_agent` empty in events that another user caused.",
         success=(200, AuditEventSerializer(many=True)),
         errors=[*AUTHENTICATION_ERRORS, "permission_denied", "not_found", "validation_error"],

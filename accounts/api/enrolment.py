@@ -58,7 +58,10 @@ class TotpView(PublicView):
         description="Nothing changes until the first code is confirmed. Needs a fresh login, or an `mfa_token`.",
         request=TotpInput,
         success=(201, TotpSerializer),
-        errors=[*TOKEN_ERRORS, *("invalid_token", "email_not_verified", "fresh_login_required", "conflict")],
+        errors=[
+            *TOKEN_ERRORS,
+            *("invalid_token", "email_not_verified", "fresh_login_required", "conflict", "throttled"),
+        ],
         request_example={},
         response_example=TOTP_EXAMPLE,
         auth=AUTH,
@@ -80,10 +83,14 @@ class ConfirmTotpInput(serializers.Serializer[Any]):
 class ConfirmTotpView(PublicView):
     @operation(
         "Finish adding an authenticator app",
-        description="Replaces an older authenticator app. All other sessions end.",
+        description="Replaces an older authenticator app. All other sessions end. Needs a fresh login, or an "
+        "`mfa_token`.",
         request=ConfirmTotpInput,
         success=(200, EnrolledSerializer),
-        errors=[*TOKEN_ERRORS, *("invalid_token", "invalid_second_factor", "fresh_login_required")],
+        errors=[
+            *TOKEN_ERRORS,
+            *("invalid_token", "invalid_second_factor", "email_not_verified", "fresh_login_required"),
+        ],
         request_example={"id": TOTP_EXAMPLE["id"], "code": "123456"},
         response_example={**SIGN_IN_EXAMPLE, "factor": FACTOR_EXAMPLE, "recovery_codes": RECOVERY_CODES_EXAMPLE},
         auth=AUTH,

@@ -53,7 +53,8 @@ class FactorViewSet(UserScopedViewSet):
 
     @operation(
         "List the second factors of a user",
-        description="Users see their own; those of others require `users.view`.",
+        permission="users.view",
+        is_open_to_owner=True,
         success=(200, FactorsSerializer),
         errors=[*AUTHENTICATION_ERRORS, "permission_denied", "not_found"],
         response_example={"next": None, "previous": None, "results": [FACTOR_EXAMPLE], "recovery_codes_left": 10},
@@ -68,6 +69,7 @@ class FactorViewSet(UserScopedViewSet):
         "Reset the second factors of a user",
         description="Removes all second factors and recovery codes of another user and ends their sessions. Needs a "
         "fresh login. For one's own account the error is `conflict`.",
+        permission="mfa.reset",
         request=ResetFactorsInput,
         errors=[*AUTHENTICATION_ERRORS, "fresh_login_required", "permission_denied", "not_found", "conflict"],
         request_example={"reason": "Lost phone", "enrol": True},
@@ -84,7 +86,8 @@ class FactorOfUserViewSet(UserScopedViewSet):
 
     @operation(
         "See a second factor of a user",
-        description="Users see their own; those of others require `users.view`.",
+        permission="users.view",
+        is_open_to_owner=True,
         success=(200, FactorSerializer),
         errors=[*AUTHENTICATION_ERRORS, "permission_denied", "not_found"],
         parameters=FACTOR_ID,

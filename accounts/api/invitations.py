@@ -25,13 +25,19 @@ class InvitationSerializer(serializers.Serializer[Any]):
 class InvitationViewSet(UserScopedViewSet):
     queryset = User.objects.all()
 
-    @operation("Invite a user again", success=(202, DetailSerializer), errors=[*ERRORS, "conflict"])
+    @operation(
+        "Invite a user again",
+        permission="users.change",
+        success=(202, DetailSerializer),
+        errors=[*ERRORS, "conflict"],
+    )
     def send(self, request: AuthenticatedRequest, pk: str) -> Response:
         invitations.invite(self.get_user(pk, "users.change"), actor=request.user)
         return email_sent()
 
     @operation(
         "See the state of an invitation",
+        permission="users.view",
         operation_id="see_how_an_invitation_stands",
         success=(200, InvitationSerializer),
         errors=ERRORS,
@@ -44,6 +50,7 @@ class InvitationViewSet(UserScopedViewSet):
 
     @operation(
         "Revoke an invitation",
+        permission="users.change",
         description="Its links stop working, and the user gets no reset link to choose a password instead. An "
         "accepted invitation cannot be revoked (`conflict`).",
         errors=[*ERRORS, "conflict"],

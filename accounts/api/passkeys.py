@@ -12,23 +12,20 @@ from accounts.api.base import ApiView, AuthenticatedRequest, PublicView, created
 from accounts.api.enrolment import AUTH, RECOVERY_CODES_EXAMPLE, EnrolledSerializer, enrolled_body, read_enrolment
 from accounts.api.input_fields import StrictCharField, TokenField
 from accounts.api.login import sign_in_body
-from accounts.api.schema import AUTHENTICATION_ERRORS, FACTOR_EXAMPLE, USER_EXAMPLE, operation
+from accounts.api.schema import (
+    AUTHENTICATION_ERRORS,
+    FACTOR_EXAMPLE,
+    OWN_OPTIONS_EXAMPLE,
+    REQUEST_OPTIONS_EXAMPLE,
+    TOKEN_ERRORS,
+    USER_EXAMPLE,
+    operation,
+)
 from accounts.api.second_factor import SIGN_IN_EXAMPLE, PasskeyField
 from accounts.api.serializers import SignInSerializer
 from accounts.mfa import passkey_options
 from accounts.validators import FACTOR_NAME_MAX_LENGTH, validate_name
 
-REQUEST_OPTIONS_EXAMPLE = {
-    "challenge": "AQGgk3…",
-    "timeout": 300_000,
-    "rpId": "id.example.com",
-    "userVerification": "required",
-}
-OWN_OPTIONS_EXAMPLE = {
-    **REQUEST_OPTIONS_EXAMPLE,
-    "userVerification": "discouraged",
-    "allowCredentials": [{"type": "public-key", "id": "m8Zt…", "transports": ["internal"]}],
-}
 CREATION_OPTIONS_EXAMPLE = {
     "rp": {"id": "id.example.com", "name": "UserManager"},
     "user": {"id": "AZOI8XxOfQqfbiudHD9acA", "name": USER_EXAMPLE["email"], "displayName": USER_EXAMPLE["full_name"]},
@@ -83,8 +80,6 @@ class PasskeyLoginView(PublicView):
 
 
 class StepUpOptionsView(ApiView):
-    is_open_to_overdue = True
-
     @operation(
         "Begin to authenticate again with a passkey",
         description="The response is a `PublicKeyCredentialRequestOptionsJSON` with the user's own passkeys.",
@@ -111,7 +106,7 @@ class PasskeyOptionsView(PublicView):
         "`mfa_token`.",
         request=PasskeyOptionsInput,
         success=(200, OpenApiTypes.OBJECT),
-        errors=[*AUTHENTICATION_ERRORS, *("invalid_token", "email_not_verified", "fresh_login_required", "conflict")],
+        errors=[*TOKEN_ERRORS, *("invalid_token", "email_not_verified", "fresh_login_required", "conflict")],
         request_example={},
         response_example=CREATION_OPTIONS_EXAMPLE,
         auth=AUTH,
@@ -132,10 +127,10 @@ class PasskeyInput(serializers.Serializer[Any]):
 class PasskeysView(PublicView):
     @operation(
         "Add a passkey",
-        description="All other sessions end.",
+        description="All other sessions end. Needs a fresh login, or an `mfa_token`.",
         request=PasskeyInput,
         success=(201, EnrolledSerializer),
-        errors=[*AUTHENTICATION_ERRORS, *("invalid_token", "fresh_login_required", "conflict")],
+        errors=[*TOKEN_ERRORS, *("invalid_token", "email_not_verified", "fresh_login_required", "conflict")],
         request_example={"passkey": ATTESTATION_EXAMPLE, "name": "Passkey"},
         response_example={
             **SIGN_IN_EXAMPLE,

@@ -67,6 +67,7 @@ class RoleViewSet(PaginatedViewSet):
 
     @operation(
         "List roles",
+        permission="roles.view",
         success=(200, RoleSerializer(many=True)),
         errors=[*ERRORS, "validation_error"],
         response_example=ANSWER,
@@ -76,6 +77,8 @@ class RoleViewSet(PaginatedViewSet):
 
     @operation(
         "Create a role",
+        description="With `mfa` other than `optional`, it needs a fresh login.",
+        permission="roles.change",
         request=RoleInput,
         success=(201, RoleSerializer),
         errors=[*ERRORS, "fresh_login_required"],
@@ -87,7 +90,13 @@ class RoleViewSet(PaginatedViewSet):
         role = roles.create(data.pop("name"), data.pop("permissions", []), actor=request.user, **data)
         return created(RoleSerializer.show(role), f"roles/{role.name}/")
 
-    @operation("See a role", success=(200, RoleSerializer), errors=[*ERRORS, "not_found"], response_example=ANSWER)
+    @operation(
+        "See a role",
+        permission="roles.view",
+        success=(200, RoleSerializer),
+        errors=[*ERRORS, "not_found"],
+        response_example=ANSWER,
+    )
     def retrieve(self, request: AuthenticatedRequest, name: str) -> Response:
         return Response(RoleSerializer.show(_role(name)))
 
@@ -95,7 +104,8 @@ class RoleViewSet(PaginatedViewSet):
         "Update a role",
         description="`name` is required. Omitted fields keep their values. Changing the default role, or a role that "
         "is assigned to a user, also requires `roles.assign`. When a role gains permissions, links emailed earlier "
-        "stop working. Of the role `admin`, only `mfa` can be changed.",
+        "stop working. Of the role `admin`, only `mfa` can be changed, which needs a fresh login.",
+        permission="roles.change",
         request=RoleInput,
         success=(200, RoleSerializer),
         errors=[*ERRORS, "fresh_login_required", "not_found", "conflict"],
@@ -110,7 +120,8 @@ class RoleViewSet(PaginatedViewSet):
         "Change a role",
         description="Changing the default role, or a role that is assigned to a user, also requires `roles.assign`. "
         "When a role gains permissions, links emailed earlier stop working. Of the role `admin`, only `mfa` can be "
-        "changed.",
+        "changed, which needs a fresh login.",
+        permission="roles.change",
         request=RoleInput(partial=True),
         success=(200, RoleSerializer),
         errors=[*ERRORS, "fresh_login_required", "not_found", "conflict"],
@@ -121,7 +132,7 @@ class RoleViewSet(PaginatedViewSet):
         role = roles.update(_role(name), actor=request.user, **read_input(RoleInput, request, partial=True))
         return Response(RoleSerializer.show(role))
 
-    @operation("Remove a role", errors=[*ERRORS, "not_found", "conflict"])
+    @operation("Remove a role", permission="roles.change", errors=[*ERRORS, "not_found", "conflict"])
     def destroy(self, request: AuthenticatedRequest, name: str) -> Response:
         roles.delete(_role(name), actor=request.user)
         return Response(status=204)

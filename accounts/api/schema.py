@@ -1,7 +1,8 @@
 """Describes the operations for the OpenAPI document: their bodies, responses, errors and examples."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from django.utils.text import format_lazy
@@ -12,6 +13,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
+    OpenApiParameter,
     OpenApiResponse,
     extend_schema,
     extend_schema_field,
@@ -44,10 +46,8 @@ ERRORS = {
     ),
     **{error.code: (error.status, error.title, DETAILS.get(error.code, error.detail)) for error in errors.all_errors()},
 }
-#: The errors of every operation that reads a body, even if it needs none.
-BODY_ERRORS = {"parse_error", "payload_too_large", "unsupported_media_type"}
-#: REST framework's names for the handlers of GET, whose body is not read.
-READ_ACTIONS = {"get", "list", "retrieve"}
+#: The errors of every operation that takes a body. The others ignore a body, unless it is too large.
+BODY_ERRORS = {"parse_error", "unsupported_media_type", "validation_error"}
 TOKEN_ERRORS = ("not_authenticated", "token_not_valid")
 #: The errors of every signed-in request, except those to log out, to authenticate again and to add a second factor.
 AUTHENTICATION_ERRORS = (*TOKEN_ERRORS, "enrolment_required")
@@ -97,6 +97,32 @@ EVENT_EXAMPLE = {
     "data": {"session": SESSION_EXAMPLE["id"]},
 }
 EMAIL_EXAMPLE = {"detail": _("The email is on its way.")}
+REQUEST_OPTIONS_EXAMPLE = {
+    "challenge": "AQGgk3…",
+    "timeout": 300_000,
+    "rpId": "id.example.com",
+    "userVerification": "required",
+}
+OWN_OPTIONS_EXAMPLE = {
+    **REQUEST_OPTIONS_EXAMPLE,
+    "userVerification": "discouraged",
+    "allowCredentials": [{"type": "public-key", "id": "m8Zt…", "transports": ["internal"]}],
+}
+PENDING_LOGIN_EXAMPLE = {"mfa_token": "kX9…", "expires_in": 300}
+#: Further members of problem documents, by code.
+MEMBER_EXAMPLES: dict[str, dict[str, Any]] = {
+    "validation_error": {
+        "errors": [{"field": "email", "code": "invalid", "detail": _("Enter a valid email address.")}]
+    },
+    "second_factor_required": {
+        **PENDING_LOGIN_EXAMPLE,
+        "methods": ["totp", "passkey", "recovery_code"],
+        "passkey": OWN_OPTIONS_EXAMPLE,
+    },
+    "enrolment_required": {"needs_mail": False},
+    "fresh_login_required": {"methods": ["totp", "recovery_code"]},
+}
+CHALLENGE_EXAMPLE = 'Bearer error="insufficient_user_authentication", acr_values="aal2", max_age="600"'
 
 
 @extend_schema_serializer(component_name="Fault")  # its name in generated clients
@@ -116,6 +142,27 @@ class ProblemSerializer(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="Stable and never translated.")
     instance = serializers.CharField(help_text="The request ID, as in X-Request-ID.")
     errors = FieldErrorSerializer(many=True, required=False)  # type: ignore[assignment]
+    mfa_token = serializers.CharField(
+        required=False,
+        help_text="With `second_factor_required`, for `auth/login/second-factor/`. With the `enrolment_required` of a "
+        "login, for the requests that add a second factor.",
+    )
+    expires_in = serializers.IntegerField(required=False, help_text="Seconds until the `mfa_token` ends.")
+    methods = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="With `second_factor_required` and `fresh_login_required`: what the user can prove, of `totp`, "
+        "`passkey`, `recovery_code` and, for a user without a second factor, `password`.",
+    )
+    passkey = serializers.DictField(
+        required=False,
+        help_text="With `second_factor_required`, if the user has a passkey: a "
+        "`PublicKeyCredentialRequestOptionsJSON`.",
+    )
+    needs_mail = serializers.BooleanField(
+        required=False,
+        help_text="With `enrolment_required`: whether the user also needs the link that was emailed to them.",
+    )
 
 
 def operation(
@@ -126,12 +173,17 @@ def operation(
     success: tuple[int, Any] = (204, None),
     also: dict[int, Any] | None = None,
     errors: Iterable[str] = (),
+    permission: str = "",
+    is_open_to_owner: bool = False,
+    description: str = "",
+    parameters: Sequence[OpenApiParameter] = (),
     request_example: dict[str, Any] | None = None,
     response_example: Any = None,
     **options: Any,
 ) -> Callable[[Any], Any]:
     """Describes an operation: its body, its successful responses, the codes of its errors, and examples.
 
+    `permission` is the one that the operation requires and, if it `is_open_to_owner`, only for another user.
     Without an `operation_id`, which names the function in generated clients, it is the summary in snake case. A 202
     always reports an email, and has an example for that.
     """
@@ -144,32 +196,57 @@ def operation(
     responses = {code: OpenApiResponse(body, summary) for code, body in [success, *(also or {}).items()]}
     name = operation_id or re.sub(r"[^a-z]+", "_", summary.lower().replace("'", "")).strip("_")
 
+    description = " ".join(filter(None, [description, _about(permission, is_open_to_owner=is_open_to_owner)]))
+
     def describe(handler: Any) -> Any:
-        codes = {"overloaded", *errors}  # while the database is unavailable
+        codes = {"overloaded", "payload_too_large", *errors}  # overloaded: while the database is unavailable
         codes |= set() if serializer is None else {"not_acceptable"}
-        codes |= set() if handler.__name__ in READ_ACTIONS else BODY_ERRORS
-        codes |= set() if request is None else {"validation_error"}
+        codes |= set() if request is None else BODY_ERRORS
         options.update(request=request, responses=responses | _error_responses(codes), examples=examples)
+        options.update(description=description, parameters=[*parameters, *_error_headers(codes)])
         described_handler = extend_schema(name, summary=summary, **options)(handler)
         described_handler.answers_without_body = serializer is None  # read by content_negotiation.py
+        described_handler.takes_body = request is not None  # read by base.py
         return described_handler
 
     return describe
 
 
+def _about(permission: str, *, is_open_to_owner: bool) -> str:
+    """Returns a sentence about the permission, or no text without one."""
+    if not permission:
+        return ""
+    return f"{'For another user, it requires' if is_open_to_owner else 'Requires'} the permission `{permission}`."
+
+
+def _error_headers(codes: set[str]) -> list[OpenApiParameter]:
+    """Describes the headers of the errors with these codes."""
+    header = partial(OpenApiParameter, location=OpenApiParameter.HEADER, required=True)
+    challenge = header("WWW-Authenticate", str, response=[401], description="The challenge of RFC 6750: `Bearer`.")
+    if "fresh_login_required" in codes:
+        challenge.description += (
+            f" With `fresh_login_required`, that of RFC 9470: `{CHALLENGE_EXAMPLE}`. The user must have authenticated "
+            "in the last `max_age` seconds. `acr_values` is absent for a user without a second factor."
+        )
+    return [challenge, header("Retry-After", int, response=[429, 503], description="Seconds to wait.")]
+
+
 def _error_responses(codes: set[str]) -> dict[Any, OpenApiResponse]:
+    is_login = "second_factor_required" in codes
     by_status: dict[int, list[str]] = {}
     for code in sorted(codes):
         by_status.setdefault(ERRORS[code][0], []).append(code)
     return {
         (status, PROBLEM_TYPE): OpenApiResponse(
-            ProblemSerializer, " · ".join(f"`{code}`" for code in names), [_problem_example(code) for code in names]
+            ProblemSerializer,
+            " · ".join(f"`{code}`" for code in names),
+            [_problem_example(code, is_login=is_login) for code in names],
         )
         for status, names in sorted(by_status.items())
     }
 
 
-def _problem_example(code: str) -> OpenApiExample:
+def _problem_example(code: str, *, is_login: bool) -> OpenApiExample:
     status, title, detail = ERRORS[code]
     document = {
         "type": f"https://id.example.com/problems/{code}",
@@ -179,9 +256,10 @@ def _problem_example(code: str) -> OpenApiExample:
         "code": code,
         "instance": EVENT_EXAMPLE["request_id"],
     }
-    if code == "validation_error":
-        document["errors"] = [{"field": "email", "code": "invalid", "detail": _("Enter a valid email address.")}]
-    return OpenApiExample(code, document)
+    members = MEMBER_EXAMPLES.get(code, {})
+    if is_login and code == "enrolment_required":
+        members = PENDING_LOGIN_EXAMPLE | members
+    return OpenApiExample(code, document | members)
 
 
 class BearerToken(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

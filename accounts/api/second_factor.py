@@ -30,10 +30,17 @@ class CodeField(StrictCharField):
 
 
 class PasskeyField(serializers.DictField):
-    """The credential's `toJSON()`."""
+    """The credential's `toJSON()`. What it contains is not validated: a malformed one is a wrong one."""
+
+    default_error_messages = {"invalid": _("This passkey was not accepted.")}  # noqa: RUF012
 
     def __init__(self, **options: Any) -> None:
         super().__init__(write_only=True, help_text="The credential's `toJSON()`.", **options)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data is not serializers.empty and not isinstance(data, dict):
+            self.fail("invalid")
+        return super().run_validation(data)
 
 
 class ProofInput(serializers.Serializer[Any]):

@@ -22,6 +22,8 @@ class SessionViewSet(UserScopedViewSet):
 
     @operation(
         "List the sessions of a user",
+        permission="sessions.view",
+        is_open_to_owner=True,
         success=(200, SessionSerializer(many=True)),
         errors=[*ERRORS, "validation_error"],
         response_example=SESSION_EXAMPLE,
@@ -32,6 +34,8 @@ class SessionViewSet(UserScopedViewSet):
 
     @operation(
         "End a session",
+        permission="sessions.revoke",
+        is_open_to_owner=True,
         errors=[*ERRORS, "throttled"],
         parameters=[OpenApiParameter("session_id", OpenApiTypes.UUID, OpenApiParameter.PATH)],
     )
@@ -43,7 +47,12 @@ class SessionViewSet(UserScopedViewSet):
         users.revoke_session(user, session, actor=request.user)
         return Response(status=204)
 
-    @operation("End all sessions of a user", errors=[*ERRORS, "throttled"])
+    @operation(
+        "End all sessions of a user",
+        permission="sessions.revoke",
+        is_open_to_owner=True,
+        errors=[*ERRORS, "throttled"],
+    )
     def destroy_all(self, request: AuthenticatedRequest, pk: str) -> Response:
         users.revoke_sessions(self.get_self_or_user(pk, "sessions.revoke"), actor=request.user)
         return Response(status=204)

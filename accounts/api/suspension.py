@@ -46,6 +46,7 @@ class SuspensionViewSet(UserScopedViewSet):
 
     @operation(
         "Suspend a user",
+        permission="users.change",
         description="Ends all sessions of the user and invalidates emailed links. With `until`, the suspension ends at "
         "that time. Suspending a suspended user replaces `reason` and `until`.",
         request=SuspendInput,
@@ -61,6 +62,7 @@ class SuspensionViewSet(UserScopedViewSet):
 
     @operation(
         "See why a user is suspended",
+        permission="users.view",
         description="`not_found` if the user is not suspended.",
         success=(200, SuspensionSerializer),
         errors=ERRORS,
@@ -74,6 +76,7 @@ class SuspensionViewSet(UserScopedViewSet):
 
     @operation(
         "Activate a user",
+        permission="users.change",
         success=(200, UserSerializer),
         errors=[*ERRORS, "throttled"],
         response_example=USER_EXAMPLE,

@@ -53,6 +53,7 @@ class UserViewSet(UserScopedViewSet):
 
     @operation(
         "List users",
+        permission="users.view",
         success=(200, UserSerializer(many=True)),
         errors=[*AUTHENTICATION_ERRORS, "permission_denied", "validation_error"],
         response_example=USER_EXAMPLE,
@@ -62,6 +63,7 @@ class UserViewSet(UserScopedViewSet):
 
     @operation(
         "Create or invite a user",
+        permission="users.add",
         description="Without a password, the user gets an email with a link to choose one.",
         request=UserInput,
         success=(201, UserSerializer),
@@ -73,12 +75,21 @@ class UserViewSet(UserScopedViewSet):
         user = users.create(actor=request.user, **read_input(UserInput, request))
         return created(UserSerializer.show(user), f"users/{user.pk}/")
 
-    @operation("See a user", success=(200, UserSerializer), errors=ERRORS, response_example=USER_EXAMPLE)
+    @operation(
+        "See a user",
+        permission="users.view",
+        is_open_to_owner=True,
+        success=(200, UserSerializer),
+        errors=ERRORS,
+        response_example=USER_EXAMPLE,
+    )
     def retrieve(self, request: AuthenticatedRequest, pk: str) -> Response:
         return Response(UserSerializer.show(self.get_self_or_user(pk, "users.view")))
 
     @operation(
         "Update a user",
+        permission="users.change",
+        is_open_to_owner=True,
         description="`email` is required. Omitted fields keep their values. A new address ends the user's sessions. "
         "A new role with permissions invalidates links emailed earlier.",
         request=UserChanges,
@@ -92,6 +103,8 @@ class UserViewSet(UserScopedViewSet):
 
     @operation(
         "Change a user",
+        permission="users.change",
+        is_open_to_owner=True,
         description="A new address ends the user's sessions. A new role with permissions invalidates links emailed "
         "earlier.",
         request=UserChanges(partial=True),
@@ -110,13 +123,14 @@ class UserViewSet(UserScopedViewSet):
         user = users.update(user, actor=request.user, **read_input(changes, request, partial=partial))
         return Response(UserSerializer.show(user))
 
-    @operation("Delete a user", errors=[*ERRORS, "last_admin"])
+    @operation("Delete a user", permission="users.delete", errors=[*ERRORS, "last_admin"])
     def destroy(self, request: AuthenticatedRequest, pk: str) -> Response:
         users.delete(self.get_user(pk, "users.delete"), actor=request.user)
         return Response(status=204)
 
     @operation(
         "Unlock a user after failed logins",
+        permission="users.change",
         operation_id="forget_failed_logins_of_a_user",
         success=(200, UserSerializer),
         errors=[*ERRORS, "throttled"],
@@ -129,6 +143,7 @@ class UserViewSet(UserScopedViewSet):
 
     @operation(
         "Send a user a reset link",
+        permission="users.change",
         operation_id="mail_a_user_a_reset_link",
         success=(202, DetailSerializer),
         errors=[*ERRORS, "throttled"],

@@ -20,6 +20,7 @@ PLACES = {
     "name": "support",
     "format": "json",
 }
+ANY_ID = "[^/]+"
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 VERBS = ("GET", "HEAD", "OPTIONS", *UNSAFE)
 
@@ -36,16 +37,18 @@ class Route(NamedTuple):
 class Operation(NamedTuple):
     """A method of a route.
 
-    `body` is an example, `fields` describes its fields, `required` names the required ones, and `errors` are the codes
-    that the operation documents.
+    `takes_body` says whether it has a body, `body` is an example, `fields` describes its fields, `required` names the
+    required ones, `errors` are the codes that the operation documents, and `description` is its text.
     """
 
     verb: str
     path: str
+    takes_body: bool
     body: dict[str, Any]
     fields: dict[str, Any]
     required: frozenset[str]
     errors: frozenset[str]
+    description: str
 
     def __str__(self) -> str:
         return f"{self.verb} {Route(self.path, frozenset())}"
@@ -67,6 +70,27 @@ def operations(*verbs: str) -> list[Operation]:
         for verb in verbs
         if verb in route.verbs
     ]
+
+
+def documented(verb: str, path: str) -> Operation | None:
+    """Returns the documented operation that answers this request; None for any other."""
+    verb = "GET" if verb == "HEAD" else verb
+    path = f"{path.rstrip('/')}/"
+    found = [(pattern, one) for pattern, one in _patterns() if one.verb == verb and re.fullmatch(pattern, path)]
+    return min(found, key=lambda each: each[0].count(ANY_ID))[1] if found else None
+
+
+@cache
+def problem_members() -> frozenset[str]:
+    """Returns the documented members of problem documents."""
+    return frozenset(_schema()["components"]["schemas"]["Problem"]["properties"])
+
+
+@cache
+def _patterns() -> list[tuple[str, Operation]]:
+    """Returns each operation with a pattern of its paths."""
+    ids = "|".join(map(re.escape, PLACES.values()))
+    return [(re.sub(ids, ANY_ID, one.path), one) for one in operations("GET", *UNSAFE)]
 
 
 def _walk(patterns: list[URLPattern | URLResolver], before: str) -> Iterator[Route]:
@@ -92,9 +116,14 @@ def _verbs(view: Callable[..., Any]) -> Iterator[str]:
 
 
 @cache
-def _described() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any], frozenset[str], frozenset[str]]]:
+def _schema() -> Any:
+    return SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _described() -> dict[tuple[str, str], tuple[Any, ...]]:
     """Returns the other members of each Operation by method and path, from the OpenAPI document."""
-    schema: Any = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
+    schema = _schema()
     found = {}
     for template, verbs in schema["paths"].items():
         path = re.sub(r"{(\w+)}", lambda match: PLACES[match[1]], template)
@@ -103,12 +132,14 @@ def _described() -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any], 
             shape = _resolved(content.get("schema", {}), schema)
             examples = [example["value"] for example in content.get("examples", {}).values()]
             found[verb.upper(), path] = (
+                "requestBody" in operation,
                 examples[0] if examples else {},
                 shape.get("properties", {}),
                 frozenset(shape.get("required", [])),
                 frozenset(
                     re.findall(r"`(\w+)`", " ".join(map(itemgetter("description"), operation["responses"].values())))
                 ),
+                operation.get("description", ""),
             )
     return found
 

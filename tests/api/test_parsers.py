@@ -1,4 +1,4 @@
-"""Every path rejects invalid bodies, which change nothing."""
+"""Every operation that takes a body rejects invalid ones, which change nothing. The others ignore a body."""
 
 import gzip
 import json
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import transaction
 from rest_framework.test import APIClient
 
 from accounts import login
@@ -76,12 +77,18 @@ WRONG: dict[str, list[Any]] = {
     "string": [[], ["a"], {}, {"a": "b"}, True, False, 7, 1.5, *NO_TEXT],
     "boolean": [[], {}, "perhaps", 7, *NO_TEXT],
     "object": [[], "text", 7, True, {"a": "\0"}, {"\0": 1}, {"a": "x" * 17_000}],
-    "credential": [[], "text", 7, True],
+    "credential": [[], "text", 7, True, None],
     "code": [[], ["a"], {}, {"a": "b"}, True, False, 7, 1.5],
     "array": [{}, "text", 7, True, [[]], [{}], [7], [None], *([text] for text in NO_TEXT)],
     "choice": [[], {}, 7, True, "xx", *NO_TEXT],
 }
 
+TAKE_A_BODY = [one for one in operations(*UNSAFE) if one.takes_body]
+ALL = operations("GET", *UNSAFE)
+TOO_LARGE = {
+    "application/json": [b'{"full_name": "' + b"x" * 3 * 1024 * 1024 + b'"}', b"[" * (64 * 1024 + 1)],
+    "application/x-www-form-urlencoded": [b"a=" + b"b" * 100_000],
+}
 # What a proof of a second factor contains is not validated: a malformed one is a wrong one.
 PROOFS = {"passkey": "credential", "code": "code", "recovery_code": "code"}
 
@@ -98,12 +105,18 @@ def client(root: User, person: Callable[..., User], role: Callable[..., Role]) -
 
 
 @pytest.fixture
-def send(client: APIClient, root: User) -> Callable[..., Any]:
-    """Sends a body as root: send(operation, b"{}", content_type). Checks that the operation documents the error."""
+def signed_in(client: APIClient, root: User) -> APIClient:
+    """Returns the client with an access token of root."""
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_tokens.issue(login.open_session(root, proofs.PASSWORD)[0])}")
+    return client
+
+
+@pytest.fixture
+def send(signed_in: APIClient) -> Callable[..., Any]:
+    """Sends a body as root: send(operation, b"{}", content_type). Checks that the operation documents the error."""
 
     def send(operation: Operation, body: bytes, content_type: str = JSON) -> Any:
-        answer = generic(client, operation.verb, operation.path, body, content_type)
+        answer = generic(signed_in, operation.verb, operation.path, body, content_type)
         assert problem(answer)["code"] in operation.errors
         return answer
 
@@ -124,7 +137,7 @@ def problem(answer: Any) -> dict[str, Any]:
     return refused(answer, answer.status_code, answer.json()["code"])
 
 
-@pytest.mark.parametrize("operation", operations(*UNSAFE), ids=str)
+@pytest.mark.parametrize("operation", TAKE_A_BODY, ids=str)
 def test_malformed_json_is_rejected(operation: Operation, send: Callable[..., Any]) -> None:
     before = all_rows()
     for name, body in MALFORMED.items():
@@ -134,7 +147,7 @@ def test_malformed_json_is_rejected(operation: Operation, send: Callable[..., An
     assert all_rows() == before
 
 
-@pytest.mark.parametrize("operation", operations(*UNSAFE), ids=str)
+@pytest.mark.parametrize("operation", TAKE_A_BODY, ids=str)
 def test_other_media_types_are_rejected(operation: Operation, send: Callable[..., Any]) -> None:
     before = all_rows()
     for content_type, body in OF_ANOTHER_TYPE.items():
@@ -142,14 +155,31 @@ def test_other_media_types_are_rejected(operation: Operation, send: Callable[...
     assert all_rows() == before
 
 
-@pytest.mark.parametrize("operation", operations(*UNSAFE), ids=str)
+@pytest.mark.parametrize("operation", ALL, ids=str)
 def test_too_large_bodies_are_rejected(operation: Operation, send: Callable[..., Any]) -> None:
     before = all_rows()
-    three_megabytes = b'{"full_name": "' + b"x" * 3 * 1024 * 1024 + b'"}'
-    refused(send(operation, three_megabytes), 413, "payload_too_large")
-    refused(send(operation, b"[" * (64 * 1024 + 1)), 413, "payload_too_large")
-    refused(send(operation, b"a=" + b"b" * 100_000, "application/x-www-form-urlencoded"), 413, "payload_too_large")
+    for content_type, bodies in TOO_LARGE.items():
+        for body in bodies:
+            refused(send(operation, body, content_type), 413, "payload_too_large")
     assert all_rows() == before
+
+
+@pytest.mark.parametrize("operation", [one for one in ALL if not one.takes_body], ids=str)
+def test_an_operation_without_a_body_ignores_one(operation: Operation, signed_in: APIClient) -> None:
+    """Each request is rolled back, so that all have the same effect."""
+
+    def status(body: bytes, content_type: str = JSON) -> int:
+        with transaction.atomic():
+            answer = generic(signed_in, operation.verb, operation.path, body, content_type)
+            transaction.set_rollback(True)
+        return int(answer.status_code)
+
+    expected = status(b"")
+    assert expected not in {400, 415}
+    assert {name: status(body) for name, body in MALFORMED.items()} == dict.fromkeys(MALFORMED, expected)
+    assert {kind: status(body, kind) for kind, body in OF_ANOTHER_TYPE.items()} == dict.fromkeys(
+        OF_ANOTHER_TYPE, expected
+    )
 
 
 @pytest.mark.parametrize("operation", [one for one in operations(*UNSAFE) if one.fields], ids=str)
@@ -169,6 +199,7 @@ def test_no_field_accepts_a_value_of_another_type(operation: Operation, send: Ca
             body = json.dumps(operation.body | {field: value}).encode()
             errors = refused(send(operation, body), 400, "validation_error")["errors"]
             assert {error["field"].split(".")[0] for error in errors} == {field}, (field, value)
+            assert field != "passkey" or [error["code"] for error in errors] == ["invalid"]
     assert all_rows() == before
 
 

@@ -16,7 +16,7 @@ from accounts import errors, login, permissions
 from accounts.api.errors import DETAILS, TITLES
 from accounts.models import User
 from tests.api.requests import API, all_rows, log_in, post
-from tests.conftest import PASSWORD, refused
+from tests.conftest import PASSWORD, problem, refused
 
 MEMBERS = ["type", "title", "status", "detail", "code", "instance"]
 CODES = {
@@ -78,7 +78,7 @@ def test_each_kind_of_error_has_the_code_and_the_status_of_the_contract(
     elif error is not errors.AddressTaken:
         errors.AccountError.__init__(instance, retry_after=timedelta(seconds=1.2))
     answer = raised(monkeypatch, instance)
-    document = refused(answer, error.status, error.code)
+    document = problem(answer, error.status, error.code)
     assert document["title"]
     assert document["detail"]
     assert list(document)[:6] == MEMBERS
@@ -131,7 +131,7 @@ def test_errors_reveal_no_internals(
 ) -> None:
     with caplog.at_level(logging.ERROR):
         answer = raised(monkeypatch, error)
-    document = refused(answer, CODES[code], code)
+    document = problem(answer, CODES[code], code)
     assert document["instance"] == answer["X-Request-ID"]
     for inside in ("secret", "Error", "Traceback", "accounts/", PASSWORD):
         assert inside not in answer.content.decode()
