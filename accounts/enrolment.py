@@ -115,7 +115,7 @@ def begin_totp(enrolling: Enrolling, *, emailed_token: str = "") -> NewTotp:
     with transaction.atomic():
         user = _lock_user(enrolling)
         require_allowed(enrolling._replace(user=user), emailed_token)
-        row, secret = totp.create(user, name=_("Authenticator app"))
+        row, secret = totp.create(user, name=factors.default_name(user, "totp"))
     return NewTotp(row.pk, secret, totp.uri(user, secret), int(settings.MFA_LOGIN_LIFETIME.total_seconds()))
 
 

@@ -46,7 +46,8 @@ def finish_without_login(enrolling: Enrolling, answer: Mapping[str, Any], *, nam
 
 
 def _check(enrolling: Enrolling, answer: Mapping[str, Any], name: str) -> Registration:
-    return passkeys.check_registration(enrolling.user, answer, _scope(enrolling), name=name or _("Passkey"))
+    name = name or factors.default_name(enrolling.user, "passkey")
+    return passkeys.check_registration(enrolling.user, answer, _scope(enrolling), name=name)
 
 
 def _store(enrolling: Enrolling, registration: Registration) -> User:

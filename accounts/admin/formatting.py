@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.template.defaultfilters import yesno
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
@@ -15,8 +16,11 @@ from django.utils.translation import gettext_lazy
 
 from accounts import audit, invitations
 from accounts.admin import page_urls
+from accounts.errors import all_errors
 from accounts.invitations import State
+from accounts.mfa import factors
 from accounts.models import User
+from accounts.models.role import MfaPolicy
 
 EMPTY = format_html('<span class="nothing">{}</span>', "–")
 RECENT = timedelta(days=30)
@@ -47,6 +51,14 @@ LABELS = {
     "skipped": gettext_lazy("skipped"),
     "rejected": gettext_lazy("rejected"),
     "warnings": gettext_lazy("warnings"),
+}
+#: The words for values. Other values are names that users chose, or names of limits, fields and permissions.
+WORDS: dict[str, dict[str, Any]] = {
+    "type": factors.NAMES,
+    "method": factors.NAMES | {"recovery_code": gettext_lazy("Recovery code")},
+    "mfa": dict(MfaPolicy.choices),
+    "code": {error.code: error.title for error in all_errors()},
+    "use": {"encryption": gettext_lazy("encryption")},
 }
 
 
@@ -94,7 +106,7 @@ def event_details(data: dict[str, Any]) -> str:
     }
     if "until" in shown:
         shown["until"] = date_format(datetime.fromisoformat(shown["until"]), "SHORT_DATETIME_FORMAT")
-    return " · ".join(f"{LABELS.get(name, name)}: {_value(value)}" for name, value in shown.items())
+    return " · ".join(f"{LABELS.get(name, name)}: {_value(name, value)}" for name, value in shown.items())
 
 
 def _suspended(user: User) -> SafeString:
@@ -112,9 +124,12 @@ def _invitation(state: State) -> SafeString:
     return badges.get(state, badge(_("No password"), "warn"))
 
 
-def _value(value: Any) -> str:
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(yesno(value))
+    words = WORDS.get(name, {})
     is_list = isinstance(value, Iterable) and not isinstance(value, str | dict)
-    return ", ".join(map(str, value)) if is_list else str(value)
+    return ", ".join(str(words.get(str(one), one)) for one in (value if is_list else [value]))
 
 
 def _age(at: datetime) -> str:

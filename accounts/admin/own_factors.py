@@ -141,6 +141,7 @@ def _page(
         "next": request.POST.get("next") or request.GET.get("next", ""),
         "passkey_options": _passkey_options(enrolling),
         "passkey_error": passkey_error,
+        "passkey_name": factors.default_name(user, "passkey"),
         **({"form": form or CodeForm(), **totp_setup.context(begun.uri, begun.secret)} if begun else {}),
     }
     hidden: dict[str, Any] = {"available_apps": []} if must_enrol else {}  # they all lead here

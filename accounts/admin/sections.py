@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from accounts.admin import formatting
 from accounts.admin.base import get_actor, has_permission
@@ -22,7 +22,6 @@ from accounts.mfa.factors import Factor
 from accounts.models import Session, User
 
 ROWS = 10
-TYPES = {"totp": gettext_lazy("Authenticator app"), "passkey": gettext_lazy("Passkey")}
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,7 @@ def for_user(request: HttpRequest, user: User) -> list[Section]:
 @on_user_page
 def _factors(request: HttpRequest, user: User) -> Section | None:
     """Lists the second factors, and how many recovery codes are left."""
-    age = formatting.relative_time
-    found = factors.of_user(user)
-    rows: list[list[object]] = [
-        [TYPES[one.type], one.name, age(one.created_at), age(one.last_used_at)] for one in found
-    ]
+    rows = [_factor_row(factor) for factor in factors.of_user(user)]
     if rows:
         left = recovery_codes.number_left(user)
         text = ngettext("%d code left", "%d codes left", left) % left
@@ -74,7 +69,7 @@ def _factors(request: HttpRequest, user: User) -> Section | None:
 
 def _factor_row(factor: Factor) -> list[object]:
     times = [formatting.relative_time(at) for at in (factor.created_at, factor.last_used_at)]
-    return [TYPES[factor.type], factor.name, *times]
+    return [factors.NAMES[factor.type], factor.name, *times]
 
 
 @on_user_page

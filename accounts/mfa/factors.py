@@ -5,9 +5,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 
 from accounts.errors import NotFound
 from accounts.models import Passkey, TotpSecret, User
+
+NAMES = {"totp": _("Authenticator app"), "passkey": _("Passkey")}  #: of each type
 
 
 class Factor(NamedTuple):
@@ -33,6 +37,13 @@ def rows_of(factor: Factor) -> QuerySet[Any]:
     """Returns a queryset of the factor's row."""
     model = TotpSecret if factor.type == "totp" else Passkey
     return model._default_manager.filter(pk=factor.id)
+
+
+def default_name(user: User, kind: str) -> str:
+    """Returns the name of a factor that its owner does not name, in the language that the owner has chosen or, if they
+    have chosen none, in that of the request. The name is stored, and a later request may have another language."""
+    with translation.override(user.locale or translation.get_language()):
+        return str(NAMES[kind])
 
 
 def of_user(user: User) -> list[Factor]:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import enrolment, passkey_registration
 from accounts.enrolment import Enrolling, NewTotp
 from accounts.errors import AccountError, Conflict, InvalidInput, InvalidSecondFactor, InvalidToken, TokenNotValid
-from accounts.mfa import given, totp_setup
+from accounts.mfa import factors, given, totp_setup
 from accounts.one_time_tokens import Purpose
 from accounts.pages.forms import CodeForm, CurrentPasswordForm, EnrolmentForm, PasskeyForm
 from accounts.pages.links import LinkPage
@@ -100,6 +100,7 @@ class SetUpSecondFactor(LinkPage):
         self.lead = _("We'll ask for it whenever you sign in.")
         options = passkey_registration.begin(enrolling, emailed_token=self.secret)
         details = {"passkey_options": json.dumps(options), "passkey_error": passkey_error}
+        details["passkey_name"] = factors.default_name(enrolling.user, "passkey")
         details |= totp_setup.context(new.uri, new.secret)
         return self.form_page(form, status, template="accounts/add_second_factor.html", **details)
 

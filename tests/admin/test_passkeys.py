@@ -180,6 +180,13 @@ def test_a_passkey_is_added_with_a_name(carla: User, panel_of: Panel) -> None:
     assert Passkey.objects.count() == 2
 
 
+def test_the_name_that_the_page_suggests_is_in_the_language_of_the_user(carla: User, panel_of: Panel) -> None:
+    User.objects.filter(pk=carla.pk).update(locale="es")
+    page = text(panel_of(carla).get(FACTORS, headers={"Accept-Language": "en"}))
+    assert 'id="passkey-name" value="Clave de acceso"' in page
+    assert "Add a passkey" in page
+
+
 def test_a_passkey_needs_a_fresh_login(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
     answer = Authenticator().create(options_in(client.get(FACTORS)))
