@@ -4,7 +4,6 @@ Each commit waits for the disk, and a statement takes the time of a round trip. 
 table, and its commit says what the statement is for.
 """
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,21 +19,8 @@ from tests.autocommit.scene import Scene
 from tests.autocommit.test_api import address
 from tests.conftest import OTHER_PASSWORD, PASSWORD
 from tests.second_factors import Phone, enrol
+from tests.statements import named
 
-TABLES = {
-    "accounts_session": "session",
-    "accounts_user": "user",
-    "accounts_role": "role",
-    "accounts_ratebucket": "limit",
-    "accounts_auditchain": "chain",
-    "accounts_auditevent": "event",
-    "accounts_onetimetoken": "token",
-    "accounts_pendinglogin": "pending login",
-    "notifications_outboxmail": "email",
-    "accounts_totpsecret": "app",
-    "accounts_recoverycode": "recovery code",
-    "accounts_passkey": "passkey",
-}
 EVENT = ["SELECT chain", "INSERT event", "UPDATE chain"]
 COUNT_NOTICE = ["SELECT user", "INSERT limit"]  # of an address that is not confirmed
 LOGIN_ATTEMPT = ["BEGIN", "INSERT limit", "COMMIT"]  # several limits in one statement
@@ -186,16 +172,6 @@ FLOWS = {
         is_signed_in=True,
     ),
 }
-
-
-def named(sql: str) -> str:
-    """Returns the verb of a statement, and the first table that it names."""
-    verb = sql.split(maxsplit=1)[0]
-    found = re.search(r"\w+_\w+", re.split(r"\bFROM\b|\bINTO\b|^\s*UPDATE\b", sql, maxsplit=1)[-1])
-    table = TABLES.get(found[0], found[0]) if found else ""
-    if table == "limit" and verb in {"UPDATE", "DELETE"}:
-        verb = "CHANGE"
-    return f"{verb} {table}" if table and verb not in {"BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"} else verb
 
 
 def without_chains_of_other_tests(statements: list[str]) -> list[str]:
