@@ -54,7 +54,7 @@ FEW_ROUNDS = 4
 WITH_APPS = range(5000, USERS)  # the numbers of the users with an authenticator app, each for one login
 APP = pyotp.TOTP("MJSW4Y3IMJSW4Y3IMJSW4Y3IMJSW4Y3I")
 HELLO = "hello"
-ROW = "| {:<22} | {:>11} | {:>8} | {:>7} | {:>8} | {:>8} | {:>8} | {:>6} | {:>8} |"
+ROW = "| {:<25} | {:>11} | {:>8} | {:>7} | {:>8} | {:>8} | {:>8} | {:>6} | {:>8} |"
 HEADINGS = ("operation", "connections", "CPU ms", "× hello", "a second", "p50 ms", "p99 ms", "bytes", "rejected")
 
 
@@ -107,12 +107,10 @@ def _measure_beside_bcrypt(options: argparse.Namespace) -> None:
     with _service(options, FEW_ROUNDS, has_apps=True) as port:
         operations = _operations(port, 1)
         numbers = iter(WITH_APPS)
-        operations["login with a code"] = Operation(
-            lambda _number: _login_with_code(numbers), earlier=403, is_slow=True
-        )
+        operations["login with code"] = Operation(lambda _number: _login_with_code(numbers), earlier=403, is_slow=True)
         for connections in (1, 16):
             row = Row(connections, options.seconds)
-            for name in ("login", "login with a code", "registration"):
+            for name in ("login", "login with code", "registration"):
                 row.print(f"{name}, {FEW_ROUNDS} rounds", operations[name], port)
 
 
@@ -214,8 +212,9 @@ def _login_with_code(numbers: Iterator[int]) -> Conversation:
     """Logs in as another user each time, with the password and then with a code. A code works once for each user."""
     for number in numbers:
         pending = yield request("POST", LOGIN, body=json.loads(credentials(number)))
-        body = {"mfa_token": json.loads(pending)["mfa_token"], "code": APP.now()}
-        yield request("POST", f"{LOGIN}second-factor/", body=body)
+        token = json.loads(pending).get("mfa_token")
+        if token:  # otherwise the service was overloaded
+            yield request("POST", f"{LOGIN}second-factor/", body={"mfa_token": token, "code": APP.now()})
     raise SystemExit("There are not enough users with an authenticator app.")
 
 
