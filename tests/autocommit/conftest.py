@@ -14,6 +14,8 @@ from pytest_django import DjangoDbBlocker
 
 from accounts import batches
 from tests import pgbouncer
+from tests.autocommit import racers as tracks
+from tests.autocommit.racers import Track
 from tests.autocommit.scene import Scene
 from tests.conftest import missing
 from tests.notifications import databases
@@ -78,3 +80,10 @@ def scene(database: str, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest
         assert not connection.in_atomic_block
         yield Scene(database)
         assert not connection.in_atomic_block
+
+
+@pytest.fixture(scope="package")
+def racers(database: str) -> Iterator[Track]:
+    """Processes on SQLite, threads on PostgreSQL."""
+    with tracks.processes() if database.startswith("sqlite") else tracks.threads() as opened:
+        yield opened

@@ -1,6 +1,6 @@
 """Use cases that lock rows of one user run at once without a deadlock, in any combination."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 from random import Random
@@ -15,7 +15,8 @@ from accounts.mfa.given import Given
 from accounts.models import User
 from accounts.models.identifiers import new_id
 from accounts.one_time_tokens import Purpose
-from tests.autocommit.races import Action, Owner, Track, track
+from tests.autocommit.racers import Action, Track
+from tests.autocommit.races import Owner
 from tests.autocommit.scene import Scene
 from tests.conftest import OTHER_PASSWORD
 
@@ -24,12 +25,6 @@ pytestmark = pytest.mark.parametrize(
 )
 OF_EACH = 4  # of the two use cases of a combination
 ALL_AT_ONCE = 15  # rounds
-
-
-@pytest.fixture(scope="module")
-def racers(database: str) -> Iterator[Track]:
-    with track() as opened:
-        yield opened
 
 
 class Cast:
@@ -44,7 +39,6 @@ class Cast:
         return self.olga.user
 
     def begin_anew(self) -> None:
-        User.objects.filter(pk=self.user.pk).update(is_active=True)
         self.olga.begin_anew()
 
 

@@ -1,39 +1,31 @@
 """Of requests that use one challenge or one counter of a passkey at once, exactly one succeeds."""
 
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
+from pytest_django import Settings
 
 from accounts import enrolment, passkey_login, passkey_registration
 from accounts.errors import InvalidSecondFactor, PasskeyCounterFell
 from accounts.mfa import challenges, passkeys, pending_logins
-from accounts.models import AuditEvent, Passkey, Session, User
+from accounts.models import AuditEvent, Passkey, RecoveryCode, Session, User
 from tests.authenticator import Authenticator
+from tests.autocommit.racers import Action, Track
+from tests.autocommit.races import EIGHT, FEW_ROUNDS, ROUNDS, living, refusals, sign_in, won
 from tests.autocommit.scene import Scene
 from tests.second_factors import add_passkey
 
-CLIENTS = 6
+pytestmark = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
+)
 
 
-def send_at_once(scene: Scene, path: str, bodies: list[dict[str, Any]]) -> Counter[int]:
-    """Sends each body in a thread of its own, and returns how often each status was answered."""
-    start = Barrier(len(bodies))
-
-    def send(body: dict[str, Any]) -> int:
-        client = scene.client()
-        start.wait()
-        try:
-            return int(client.post(f"/api/v1/{path}", body, format="json").status_code)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(bodies)) as pool:
-        return Counter(pool.map(send, bodies))
+@pytest.fixture(autouse=True)
+def _no_limits(settings: Settings) -> None:
+    settings.RATE_LIMITS = False
 
 
 @pytest.fixture
@@ -41,40 +33,72 @@ def authenticator(scene: Scene) -> Authenticator:
     return add_passkey(scene.ana)
 
 
-def sessions_of(user: User) -> int:
-    return Session.objects.filter(user=user).count()
+def logging_in(authenticator: Authenticator) -> Action:
+    return partial(passkey_login.finish, authenticator.get(passkey_login.begin()))
 
 
-def test_one_answer_opens_one_session(scene: Scene, authenticator: Authenticator) -> None:
-    body = {"passkey": authenticator.get(passkey_login.begin())}
-    assert send_at_once(scene, "auth/passkey/", [body] * CLIENTS) == {200: 1, 401: CLIENTS - 1}
-    assert sessions_of(scene.ana) == 1
+def registering(user: User, authenticators: list[Authenticator]) -> list[Action]:
+    """Returns an answer of each authenticator to a challenge of its own, for one pending login of the user."""
+    enrolling = enrolment.in_pending_login(pending_logins.begin(user, pending_logins.Purpose.ENROLMENT))
+    answers = [one.create(passkey_registration.begin(enrolling)) for one in authenticators]
+    return [partial(passkey_registration.finish, enrolling, answer) for answer in answers]
 
 
-def test_one_counter_opens_one_session(scene: Scene, authenticator: Authenticator) -> None:
+def end_sessions(*users: User) -> None:
+    Session.objects.filter(user__in=users).delete()
+
+
+def forget_passkeys(*users: User) -> None:
+    """Takes away what an earlier round gave the users."""
+    end_sessions(*users)
+    Passkey.objects.filter(user__in=users).delete()
+    RecoveryCode.objects.filter(user__in=users).delete()
+    User.objects.filter(pk__in=[user.pk for user in users]).update(mfa_enabled=False)
+
+
+def test_one_answer_opens_one_session(racers: Track, scene: Scene, authenticator: Authenticator) -> None:
+    for _round in range(ROUNDS):
+        end_sessions(scene.ana)
+        results = racers.race([logging_in(authenticator)] * EIGHT)
+        [winner] = won(results)
+        assert living(scene.ana) == [sign_in(winner).session.pk]
+        assert refusals(results) == {"invalid_credentials"}
+
+
+def test_one_counter_opens_one_session(racers: Track, scene: Scene, authenticator: Authenticator) -> None:
     """As if each client had a copy of the passkey."""
-    authenticator.counter = 7
-    bodies = [{"passkey": authenticator.get(passkey_login.begin())} for _client in range(CLIENTS)]
-    assert send_at_once(scene, "auth/passkey/", bodies) == {200: 1, 401: CLIENTS - 1}
-    assert sessions_of(scene.ana) == 1
-    assert AuditEvent.objects.filter(kind="passkey:counter_fell", user_id=scene.ana.pk).count() == CLIENTS - 1
+    for number in range(ROUNDS):
+        end_sessions(scene.ana)
+        authenticator.counter = number + 1
+        results = racers.race([logging_in(authenticator) for _client in range(EIGHT)])
+        [winner] = won(results)
+        assert living(scene.ana) == [sign_in(winner).session.pk]
+        assert refusals(results) == {"invalid_credentials"}
+    fallen = AuditEvent.objects.filter(kind="passkey:counter_fell", user_id=scene.ana.pk)
+    assert fallen.count() == ROUNDS * (EIGHT - 1)
 
 
-def test_one_registration_adds_one_passkey(scene: Scene) -> None:
-    token = pending_logins.begin(scene.ana, pending_logins.Purpose.ENROLMENT)
-    options = passkey_registration.begin(enrolment.in_pending_login(token))
-    bodies = [{"mfa_token": token, "passkey": Authenticator().create(options)} for _client in range(CLIENTS)]
-    assert send_at_once(scene, "auth/passkeys/", bodies) == {201: 1, 400: CLIENTS - 1}
-    assert Passkey.objects.filter(user=scene.ana).count() == sessions_of(scene.ana) == 1
+def test_one_pending_login_adds_one_passkey(racers: Track, scene: Scene) -> None:
+    ana, authenticators = scene.ana, [Authenticator() for _client in range(EIGHT)]
+    for number in range(FEW_ROUNDS):
+        forget_passkeys(ana)
+        actions = registering(ana, authenticators)
+        results = racers.race(actions[:1] * EIGHT if number % 2 else actions)
+        [winner] = won(results)
+        assert living(ana) == [winner.sign_in.session.pk]
+        assert refusals(results) == {"invalid_token"}
+        assert [passkey.pk for passkey in ana.passkeys.all()] == [winner.factor.id]
+        assert ana.recovery_codes.count() == len(winner.recovery_codes) == 10
 
 
-def test_one_credential_is_added_to_one_user(scene: Scene) -> None:
-    authenticator, bodies = Authenticator(), []
-    for user in (scene.ana, scene.root):
-        token = pending_logins.begin(user, pending_logins.Purpose.ENROLMENT)
-        options = passkey_registration.begin(enrolment.in_pending_login(token))
-        bodies.append({"mfa_token": token, "passkey": authenticator.create(options)})
-    assert send_at_once(scene, "auth/passkeys/", bodies) == {201: 1, 409: 1}
+def test_one_credential_is_added_to_one_user(racers: Track, scene: Scene) -> None:
+    authenticator, people = Authenticator(), [scene.person(f"user{number}") for number in range(EIGHT)]
+    for _round in range(FEW_ROUNDS):
+        forget_passkeys(*people)
+        results = racers.race([action for user in people for action in registering(user, [authenticator])])
+        assert len(won(results)) == 1
+        assert refusals(results) == {"conflict"}
+        assert Passkey.objects.filter(user__in=people).count() == 1
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,30 @@
 """Of all requests with one code, one pending login or one enrolment that arrive at once, one succeeds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pyotp
 import pytest
+from django.db import transaction
 from pytest_django import Settings
 
-from accounts import enrolment, factor_changes, login, passwords, second_factor, sessions, users
+from accounts import enrolment, factor_changes, login, one_time_tokens, passwords, second_factor, sessions, users
 from accounts.errors import InvalidSecondFactor, TokenNotValid
 from accounts.limits import rate_limits
 from accounts.mfa import pending_logins, proofs
 from accounts.mfa.given import Given
-from accounts.models import PendingLogin, Session
-from tests.autocommit.races import (
-    EIGHT,
-    MOST,
-    ROUNDS,
-    Action,
-    Owner,
-    Track,
-    living,
-    refusals,
-    sign_in,
-    track,
-    won,
-)
+from accounts.models import PendingLogin, RecoveryCode, Session, TotpSecret, User
+from accounts.models.identifiers import new_id
+from accounts.one_time_tokens import Purpose
+from tests.autocommit.racers import MOST, Action, Track
+from tests.autocommit.races import EIGHT, FEW_ROUNDS, ROUNDS, Owner, living, refusals, sign_in, won
 from tests.autocommit.scene import Scene
 from tests.conftest import OTHER_PASSWORD
+from tests.second_factors import WITH_CODE
 
 BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 pytestmark = pytest.mark.parametrize("database", BOTH, indirect=True)
-
-
-@pytest.fixture(scope="module")
-def racers(database: str) -> Iterator[Track]:
-    with track() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -45,26 +32,21 @@ def olga(scene: Scene) -> Owner:
     return Owner(scene)
 
 
-@pytest.fixture(params=[True, False], ids=["limits on", "limits off"])
-def _limits(request: pytest.FixtureRequest, settings: Settings) -> None:
-    settings.RATE_LIMITS = request.param
-
-
-@pytest.mark.parametrize("tokens", [1, EIGHT])
-@pytest.mark.usefixtures("_limits")
-def test_a_code_finishes_one_login(racers: Track, olga: Owner, tokens: int) -> None:
-    for _round in range(ROUNDS):
+def test_a_code_finishes_one_login(racers: Track, olga: Owner, settings: Settings) -> None:
+    """With one pending login and with eight, with limits and without."""
+    for place in range(ROUNDS):
+        settings.RATE_LIMITS, tokens = bool(place % 2), (1, EIGHT)[place // 2 % 2]
         olga.begin_anew()
         pending, code = [olga.mfa_token() for _login in range(tokens)], olga.code()
-        results = racers.race([olga.finishing(pending[place % tokens], code=code) for place in range(EIGHT)])
+        results = racers.race([olga.finishing(pending[number % tokens], code=code) for number in range(EIGHT)])
         [winner] = won(results)
         assert living(olga.user) == [sign_in(winner).session.pk]
         assert refusals(results) <= {"invalid_token", "invalid_second_factor", "throttled"}
 
 
-@pytest.mark.usefixtures("_limits")
-def test_a_recovery_code_finishes_one_login(racers: Track, olga: Owner) -> None:
+def test_a_recovery_code_finishes_one_login(racers: Track, olga: Owner, settings: Settings) -> None:
     for place in range(ROUNDS):
+        settings.RATE_LIMITS = bool(place % 2)
         olga.begin_anew()
         pending, code = [olga.mfa_token() for _login in range(EIGHT)], olga.recovery_codes[place % 10]
         results = racers.race([olga.finishing(token, recovery_code=code) for token in pending])
@@ -90,9 +72,9 @@ def test_a_pending_login_opens_one_session_and_uses_up_one_proof(
         assert not rate_limits.was_counted(window)
 
 
-@pytest.mark.usefixtures("_limits")
-def test_five_of_sixteen_proofs_are_checked(racers: Track, olga: Owner) -> None:
-    for _round in range(ROUNDS):
+def test_five_of_sixteen_proofs_are_checked(racers: Track, olga: Owner, settings: Settings) -> None:
+    for place in range(ROUNDS):
+        settings.RATE_LIMITS = bool(place % 2)
         olga.begin_anew()
         token = olga.mfa_token()
         results = racers.race([olga.finishing(token, code="wrong")] * MOST)
@@ -114,7 +96,7 @@ def test_a_code_steps_up_once(racers: Track, olga: Owner, settings: Settings) ->
 
 def test_a_code_steps_up_or_finishes_a_login(racers: Track, olga: Owner, settings: Settings) -> None:
     settings.RATE_LIMITS = False
-    for _round in range(ROUNDS):
+    for _round in range(FEW_ROUNDS):
         olga.begin_anew()
         code, session = olga.code(), olga.session()
         finishing = [olga.finishing(olga.mfa_token(), code=code) for _login in range(4)]
@@ -131,8 +113,9 @@ def deletion(olga: Owner, scene: Scene) -> Action:
 
 
 def password_reset(olga: Owner, scene: Scene) -> Action:
-    users.send_password_reset(olga.user, actor=None)
-    return partial(passwords.reset, scene.token("password_reset"), OTHER_PASSWORD)
+    with transaction.atomic():
+        token = one_time_tokens.issue(olga.user, Purpose.PASSWORD_RESET, request=new_id(), email=olga.user.email)
+    return partial(passwords.reset, token, OTHER_PASSWORD)
 
 
 def reset_of_factors(olga: Owner, scene: Scene) -> Action:
@@ -141,12 +124,12 @@ def reset_of_factors(olga: Owner, scene: Scene) -> Action:
 
 @pytest.mark.parametrize("end", [suspension, deletion, password_reset, reset_of_factors])
 def test_no_second_step_outlives_the_end_of_what_it_proves(
-    racers: Track, scene: Scene, settings: Settings, end: Callable[[Owner, Scene], Action]
+    racers: Track, scene: Scene, olga: Owner, settings: Settings, end: Callable[[Owner, Scene], Action]
 ) -> None:
     """Whichever is first: no session is left, and a login that is too late gets the error of a dead token or proof."""
     settings.RATE_LIMITS = False
-    for _round in range(10):
-        olga = Owner(scene)
+    for _round in range(FEW_ROUNDS):
+        olga.begin_anew()
         pending = [olga.mfa_token() for _login in range(6)]
         finishing = [
             olga.finishing(token, recovery_code=code) for token, code in zip(pending, olga.recovery_codes, strict=False)
@@ -157,9 +140,15 @@ def test_no_second_step_outlives_the_end_of_what_it_proves(
         assert refusals(results) <= {"invalid_token", "invalid_second_factor"}
 
 
-def test_an_enrolment_is_confirmed_once(racers: Track, scene: Scene) -> None:
-    for place in range(ROUNDS):
-        new = Enrolment(scene, is_pending=bool(place % 2))
+@pytest.fixture
+def new(scene: Scene, settings: Settings) -> "Enrolment":
+    settings.RATE_WRITE = settings.RATE_WRITE._replace(limit=10 * FEW_ROUNDS)
+    return Enrolment(scene)
+
+
+def test_an_enrolment_is_confirmed_once(racers: Track, new: "Enrolment") -> None:
+    for place in range(FEW_ROUNDS):
+        new.begin_anew(is_pending=bool(place % 2))
         results = racers.race([new.confirming()] * (5 if new.enrolling.pending else EIGHT))
         [winner] = won(results)
         assert refusals(results) == {"invalid_token"}
@@ -168,9 +157,9 @@ def test_an_enrolment_is_confirmed_once(racers: Track, scene: Scene) -> None:
         assert new.user.totp_secrets.get().confirmed_at
 
 
-def test_of_two_pending_enrolments_of_a_user_one_succeeds(racers: Track, scene: Scene) -> None:
-    for _round in range(ROUNDS):
-        new = Enrolment(scene, is_pending=True)
+def test_of_two_pending_enrolments_of_a_user_one_succeeds(racers: Track, new: "Enrolment") -> None:
+    for _round in range(FEW_ROUNDS):
+        new.begin_anew(is_pending=True)
         other = new.another_pending()
         results = racers.race([new.confirming(), new.confirming(other)] * 2)
         assert len(won(results)) == len(living(new.user)) == 1
@@ -178,9 +167,9 @@ def test_of_two_pending_enrolments_of_a_user_one_succeeds(racers: Track, scene: 
         assert new.user.recovery_codes.count() == 10
 
 
-def test_a_second_begin_and_a_confirmation_leave_one_secret(racers: Track, scene: Scene) -> None:
-    for _round in range(ROUNDS):
-        new = Enrolment(scene)
+def test_a_second_begin_and_a_confirmation_leave_one_secret(racers: Track, new: "Enrolment") -> None:
+    for _round in range(FEW_ROUNDS):
+        new.begin_anew()
         begin = partial(enrolment.begin_totp, new.enrolling)
         results = racers.race([new.confirming(), begin, new.confirming(), begin])
         assert refusals(results) <= {"invalid_token"}
@@ -190,13 +179,18 @@ def test_a_second_begin_and_a_confirmation_leave_one_secret(racers: Track, scene
 class Enrolment:
     """A user without a second factor who has scanned the QR code of one."""
 
-    def __init__(self, scene: Scene, *, is_pending: bool = False) -> None:
+    def __init__(self, scene: Scene) -> None:
         self.user = scene.person("nora")
+
+    def begin_anew(self, *, is_pending: bool = False) -> None:
+        """Takes away what an earlier round gave the user, and begins an enrolment in a session or a pending login."""
+        with transaction.atomic():
+            User.objects.filter(pk=self.user.pk).update(mfa_enabled=False)
+            for model in (Session, PendingLogin, TotpSecret, RecoveryCode):
+                model._default_manager.filter(user=self.user).delete()
+        self.user.refresh_from_db()
         session, self.refresh = login.open_session(self.user, proofs.PASSWORD)
-        self.enrolling = enrolment.in_session(session)
-        if is_pending:
-            session.delete()
-            self.enrolling = self.another_pending()
+        self.enrolling = self.another_pending() if is_pending else enrolment.in_session(session)
         self.begun = enrolment.begin_totp(self.enrolling)
 
     def another_pending(self) -> enrolment.Enrolling:
@@ -210,18 +204,18 @@ class Enrolment:
 
 def test_no_older_refresh_token_survives_a_step_up(racers: Track, olga: Owner, settings: Settings) -> None:
     settings.RATE_LIMITS = False
-    for place in range(ROUNDS):
+    for place in range(FEW_ROUNDS):
         olga.begin_anew()
-        session, refresh = login.open_session(olga.user, proofs.Proof(("pwd", "otp", "mfa")))
+        session, refresh = login.open_session(olga.user, WITH_CODE)
         step_up = partial(second_factor.step_up, session, Given(code=olga.code()))
         stepped_up, *refreshed = racers.race([step_up, *[partial(login.refresh, refresh)] * (1 + place % 4)])
         older = {refresh} | {result.refresh for result in won(refreshed)}
         _has_one_family(sign_in(stepped_up), older)
 
 
-def test_no_older_refresh_token_survives_an_enrolment(racers: Track, scene: Scene) -> None:
-    for place in range(ROUNDS):
-        new = Enrolment(scene)
+def test_no_older_refresh_token_survives_an_enrolment(racers: Track, new: "Enrolment") -> None:
+    for place in range(FEW_ROUNDS):
+        new.begin_anew()
         results = racers.race([new.confirming(), *[partial(login.refresh, new.refresh)] * (1 + place % 4)])
         older = {new.refresh} | {result.refresh for result in won(results[1:])}
         _has_one_family(results[0].sign_in, older)
