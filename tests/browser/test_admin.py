@@ -149,7 +149,12 @@ def test_every_page_fits_a_phone_without_console_errors(visit: Visit, scheme: st
     assert panel.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_the_header_has_one_row(panel: Panel) -> None:
+@pytest.mark.parametrize("locale", ["en-US", "es-ES"])
+def test_the_header_has_one_row_that_shows_all(visit: Visit, locale: str) -> None:
+    panel = visit(locale=locale)
+    panel.log_in()
     header = panel.page.locator("#header").bounding_box()
     assert header
     assert header["height"] < 70
+    wide, visible = panel.page.locator("#site-nav").evaluate("nav => [nav.scrollWidth, nav.clientWidth]")
+    assert wide <= visible

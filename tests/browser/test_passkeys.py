@@ -30,6 +30,7 @@ def test_a_passkey_replaces_password_and_code(panel: Panel, visit: Visit) -> Non
     connection, authenticator = mine.add_authenticator()
     mine.log_in(named_users.address(NAME))
     mine.open("/admin/second-factor/")
+    expect(page.get_by_role("alert")).to_have_count(0)
     page.get_by_role("textbox", name="Name").fill("Laptop")
     press(mine, "Add a passkey")
     expect(page.locator(".codes code")).to_have_count(10)
