@@ -38,6 +38,8 @@ def busy(product: Product) -> Product:
 def test_picture(visit: Visit, busy: Product, name: str) -> None:
     FOLDER.mkdir(exist_ok=True)
     panel = visit(**SIZES[name])
+    panel.open("/admin/")
+    take(panel.page, f"login-{name}")
     panel.log_in()
     take(panel.page, f"overview-{name}")
     panel.search("garcía lópez")
