@@ -3,11 +3,12 @@
 import json
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts import login
 from accounts.mfa.proofs import Proof
-from accounts.models import RecoveryCode, Session, TotpSecret, User
+from accounts.models import RecoveryCode, Role, Session, TotpSecret, User
 from notifications.models import OutboxMail
 from tests import second_factors
 from tests.accounts.test_command_users import Terminal, failure, last_event, listed, users
@@ -94,3 +95,16 @@ def test_nothing_is_removed_without_confirmation(
     ana.refresh_from_db()
     assert ana.mfa_enabled
     assert TotpSecret.objects.exists()
+
+
+def test_it_is_the_way_back_of_the_last_administrator_without_a_factor_or_a_code(root: User, client: Client) -> None:
+    """Whether or not the role requires a second factor: its grace period begins with the next login."""
+    second_factors.enrol(root)
+    Role.objects.filter(pk=root.role_id).update(mfa="required")
+    users("reset-mfa", root.email, "--no-enrol", "--yes")
+    event = last_event("factor:reset")
+    assert (event.user_id, event.actor_id) == (root.pk, None)
+    assert log_in(root) == (200, "")
+    answer = client.post("/admin/login/", {"username": root.email, "password": PASSWORD})
+    assert answer["Location"] == "/admin/"
+    assert client.get("/admin/").status_code == 200
