@@ -16,6 +16,9 @@ run: ## serve the product in the foreground until Ctrl-C
 	$(call install,requirements.txt)
 	@exec $(BIN)/python manage.py serve
 
+# Without bytecode files, each test process would compile all modules anew, and rewrite the assertions of all tests.
+test test-browser test-clients: export PYTHONDONTWRITEBYTECODE :=
+
 test: ## run the tests on all cores; ARGS="-k login" selects tests, ARGS="-n 0" uses one process
 	$(call install,requirements-dev.txt)
 	@exec $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
