@@ -2,6 +2,7 @@
 administrator.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -41,6 +42,18 @@ MANAGER = ["users.view", "users.add", "users.change", "users.delete"]
 def pytest_xdist_auto_num_workers() -> int:
     """Runs one process more than there are cores: often one of them waits, for a timeout or for a process to start."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection() -> None:
+    """Turns garbage collection off while pytest loads the tests, which creates many objects and little garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leaves all objects of the loaded tests and libraries out of later garbage collections, which would visit each of
+    them and find nothing."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -25,7 +25,7 @@ from usermanager import connection_urls, database_settings
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the tests of one database into one process, so that they share it."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and isinstance(item, pytest.Function):
+        if item.nodeid.startswith("tests/autocommit/") and isinstance(item, pytest.Function):
             parameters = item.callspec.params if hasattr(item, "callspec") else {}
             item.add_marker(pytest.mark.xdist_group(f"autocommit-{parameters.get('database')}"))
 
