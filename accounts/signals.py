@@ -89,4 +89,4 @@ time_passed = Signal()
 hash_awaited = Signal()
 
 #: A request that needs a password hash is rejected before any work, because its network gets no slot. No arguments.
-hash_refused = Signal()
+hash_rejected = Signal()

@@ -107,8 +107,9 @@ class DeliveryHold(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     reason = models.CharField(max_length=ERROR_LENGTH)
     since = models.DateTimeField(default=timezone.now)
-    refused = models.UUIDField(help_text="The email that was rejected last.")
-    refusals = models.PositiveIntegerField(default=1)  # rejections of the same email in a row count once
+    rejected = models.UUIDField(db_column="refused", help_text="The email that was rejected last.")
+    # Rejections of the same email in a row count once
+    rejections = models.PositiveIntegerField(db_column="refusals", default=1)
     probe = models.UUIDField(null=True, help_text="The email that may be sent now.")
     next_probe_at = models.DateTimeField(default=timezone.now)
 

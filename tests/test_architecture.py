@@ -17,7 +17,7 @@ ROWS = """
 manage
 usermanager
     management  urls  wsgi  gunicorn_config
-    processes  bootstrap  early_refusals  error_handlers  preloading
+    processes  bootstrap  early_rejections  error_handlers  preloading
     middleware
     health  metrics  logs  supervisor  worker_ready  bootstrap_lock  api_docs
     settings  web_server  sqlite
@@ -64,7 +64,7 @@ ALLOWED_IN_FUNCTIONS = {
     "rich": "takes longer to import than most commands take to run",
     "psycopg": "takes a tenth of the start of a command, and SQLite does not need it",
     "prometheus_client": "reads its folder from the environment when it is imported",
-    "usermanager.early_refusals": "needs the apps, which gunicorn loads after its configuration",
+    "usermanager.early_rejections": "needs the apps, which gunicorn loads after its configuration",
     "usermanager.preloading": "needs the apps, which gunicorn loads after its configuration",
 }
 

@@ -23,7 +23,7 @@ from usermanager import prometheus_multiprocess  # noqa: E402
 
 bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
 workers = settings.WEB_WORKERS
-worker_class = "usermanager.web_server.refusing_worker.RefusingWorker"
+worker_class = "usermanager.web_server.rejecting_worker.RejectingWorker"
 preload_app = True
 # Besides WEB_THREADS, there is a thread for each login that may hash, wait or get a delayed rejection. All of them may
 # be in this process, and must not block other requests.
@@ -72,9 +72,9 @@ def when_ready(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    from usermanager.early_refusals import EarlyRefusals  # noqa: PLC0415 - as for preloading
+    from usermanager.early_rejections import EarlyRejections  # noqa: PLC0415 - as for preloading
 
-    worker.refusals = EarlyRefusals()
+    worker.rejections = EarlyRejections()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -26,7 +26,7 @@ from prometheus_client import Gauge
 from accounts import request_context
 from accounts.errors import Overloaded
 from accounts.hashing.slots import Slots, open_lock_file
-from accounts.signals import hash_awaited, hash_refused
+from accounts.signals import hash_awaited, hash_rejected
 
 NICENESS = 10
 PAUSE_SECONDS = 0.002  # for another process to take a core; a hash takes 100 times as long
@@ -95,7 +95,7 @@ class HashingLimiter:
         Reserves nothing. It rejects a flood before the bodies of its requests are read.
         """
         if not self._slots.has_free_slot(request_context.networks(request_context.current.get()), is_known=True):
-            hash_refused.send(sender=None)
+            hash_rejected.send(sender=None)
             self._reject()
 
     def is_full(self, networks: request_context.Networks | None) -> bool:

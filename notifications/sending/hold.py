@@ -34,21 +34,21 @@ def begin_or_continue(mail: OutboxMail, reason: str) -> None:
     """
     retries.requeue(mail, reason)
     shown = _without_addresses(reason)[:ERROR_LENGTH]
-    hold, is_new = DeliveryHold.objects.get_or_create(pk=1, defaults={"reason": shown, "refused": mail.pk})
+    hold, is_new = DeliveryHold.objects.get_or_create(pk=1, defaults={"reason": shown, "rejected": mail.pk})
     if is_new:
         log.error(
-            "the mail server refuses this installation, so all emails wait: %s. `manage.py mails test ADDRESS` says "
+            "the mail server rejects this installation, so all emails wait: %s. `manage.py mails test ADDRESS` says "
             "what to change; they go out by themselves once it takes one",
             shown,
         )
         return
     if mail.is_probe:
         now = timezone.now()
-        pause = max(FIRST_PAUSE * 2 ** min(hold.refusals - 1, 8), now - hold.since)
+        pause = max(FIRST_PAUSE * 2 ** min(hold.rejections - 1, 8), now - hold.since)
         DeliveryHold.objects.filter(probe=mail.pk).update(
             reason=shown,
-            refused=mail.pk,
-            refusals=F("refusals") + int(hold.refused != mail.pk),
+            rejected=mail.pk,
+            rejections=F("rejections") + int(hold.rejected != mail.pk),
             probe=None,
             next_probe_at=now + min(pause, MAX_PAUSE),
         )
@@ -63,8 +63,8 @@ def end_if_probe(mail: OutboxMail) -> None:
     hold = DeliveryHold.objects.filter(probe=mail.pk).first() if mail.is_probe else None
     if hold is None or not DeliveryHold.objects.filter(probe=mail.pk).delete()[0]:
         return
-    if hold.refusals == 1:
-        retries.count_attempt(hold.refused)
+    if hold.rejections == 1:
+        retries.count_attempt(hold.rejected)
     log.warning("the mail server takes emails again, after %s", timezone.now() - hold.since)
 
 
@@ -93,10 +93,10 @@ def choose_probe(hold: DeliveryHold) -> OutboxMail | None:
     """
     now = timezone.now()
     is_time = hold.next_probe_at <= now
-    if not is_time and (hold.refusals > 1 or hold.probe):
+    if not is_time and (hold.rejections > 1 or hold.probe):
         return None
     due = OutboxMail.objects.filter(state=State.PENDING, next_attempt_at__lte=now).order_by("-queue", "next_attempt_at")
-    chosen = due.exclude(pk=hold.refused).first()
+    chosen = due.exclude(pk=hold.rejected).first()
     if chosen is None and is_time and hold.since + FIRST_PAUSE <= now:
         chosen = due.first()
     waiting = DeliveryHold.objects.filter(probe=hold.probe, next_probe_at=hold.next_probe_at)

@@ -56,7 +56,7 @@ def test_a_passkey_works_in_a_step_up(ana: User) -> None:
     refused(post(APIClient(), "step-up/options/"), 401, "not_authenticated")
 
 
-def test_a_passkey_of_another_user_is_refused(stranger: APIClient, ana: User, bruno: User) -> None:
+def test_a_passkey_of_another_user_is_rejected(stranger: APIClient, ana: User, bruno: User) -> None:
     add_passkey(ana)
     foreign = add_passkey(bruno)
     foreign.handle = None

@@ -83,7 +83,7 @@ def test_a_code_works_once(stranger: APIClient, phone: Phone) -> None:
     assert finish(stranger, code=phone.code()).status_code == 200
 
 
-def test_a_code_of_an_earlier_step_is_refused(stranger: APIClient, phone: Phone) -> None:
+def test_a_code_of_an_earlier_step_is_rejected(stranger: APIClient, phone: Phone) -> None:
     earlier, later = phone.code(), phone.code()
     assert finish(stranger, code=later).status_code == 200
     refused(finish(stranger, code=earlier), 401, "invalid_second_factor")
@@ -117,7 +117,7 @@ def test_a_recovery_code_works_once_in_any_spelling(
     assert AuditEvent.objects.get(kind="recovery_code:used").data == {"left": 9}
 
 
-def test_a_recovery_code_of_another_user_is_refused(stranger: APIClient, bruno: User, phone: Phone) -> None:
+def test_a_recovery_code_of_another_user_is_rejected(stranger: APIClient, bruno: User, phone: Phone) -> None:
     foreign = enrol(bruno).recovery_codes[0]
     refused(finish(stranger, recovery_code=foreign), 401, "invalid_second_factor")
     assert phone.recovery_codes
@@ -146,7 +146,7 @@ def test_a_pending_login_expires(stranger: APIClient, phone: Phone) -> None:
     refused(stranger.post(SECOND, {"mfa_token": token, "code": phone.code()}, format="json"), 400, "invalid_token")
 
 
-def test_an_unknown_token_is_refused(stranger: APIClient, phone: Phone) -> None:
+def test_an_unknown_token_is_rejected(stranger: APIClient, phone: Phone) -> None:
     token = pending(stranger)
     changed = token[:-1] + ("A" if token[-1] != "A" else "B")
     for wrong in (changed, "x", "ñ" * 100):

@@ -61,7 +61,7 @@ def test_the_new_refresh_token_works(ana: User) -> None:
     assert sessions.rotate(answer["refresh"])[0].is_active
 
 
-def test_a_wrong_password_is_refused(ana: User) -> None:
+def test_a_wrong_password_is_rejected(ana: User) -> None:
     client, _access, refresh = hours_old(ana)
     refused(post(client, password="wrong"), 401, "invalid_credentials")
     assert sessions.rotate(refresh)

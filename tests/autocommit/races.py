@@ -80,7 +80,7 @@ def won(results: Sequence[Any]) -> list[Any]:
     return [result for result in results if not isinstance(result, AccountError)]
 
 
-def refusals(results: Sequence[Any]) -> set[str]:
+def rejections(results: Sequence[Any]) -> set[str]:
     """Returns the codes of the errors."""
     return {result.code for result in results if isinstance(result, AccountError)}
 

@@ -14,7 +14,7 @@ from accounts.mfa import challenges, passkeys, pending_logins
 from accounts.models import AuditEvent, Passkey, RecoveryCode, Session, User
 from tests.authenticator import Authenticator
 from tests.autocommit.racers import Action, Track
-from tests.autocommit.races import EIGHT, FEW_ROUNDS, ROUNDS, living, refusals, sign_in, won
+from tests.autocommit.races import EIGHT, FEW_ROUNDS, ROUNDS, living, rejections, sign_in, won
 from tests.autocommit.scene import Scene
 from tests.second_factors import add_passkey
 
@@ -62,7 +62,7 @@ def test_one_answer_opens_one_session(racers: Track, scene: Scene, authenticator
         results = racers.race([logging_in(authenticator)] * EIGHT)
         [winner] = won(results)
         assert living(scene.ana) == [sign_in(winner).session.pk]
-        assert refusals(results) == {"invalid_credentials"}
+        assert rejections(results) == {"invalid_credentials"}
 
 
 def test_one_counter_opens_one_session(racers: Track, scene: Scene, authenticator: Authenticator) -> None:
@@ -73,7 +73,7 @@ def test_one_counter_opens_one_session(racers: Track, scene: Scene, authenticato
         results = racers.race([logging_in(authenticator) for _client in range(EIGHT)])
         [winner] = won(results)
         assert living(scene.ana) == [sign_in(winner).session.pk]
-        assert refusals(results) == {"invalid_credentials"}
+        assert rejections(results) == {"invalid_credentials"}
     fallen = AuditEvent.objects.filter(kind="passkey:counter_fell", user_id=scene.ana.pk)
     assert fallen.count() == ROUNDS * (EIGHT - 1)
 
@@ -86,7 +86,7 @@ def test_one_pending_login_adds_one_passkey(racers: Track, scene: Scene) -> None
         results = racers.race(actions[:1] * EIGHT if number % 2 else actions)
         [winner] = won(results)
         assert living(ana) == [winner.sign_in.session.pk]
-        assert refusals(results) == {"invalid_token"}
+        assert rejections(results) == {"invalid_token"}
         assert [passkey.pk for passkey in ana.passkeys.all()] == [winner.factor.id]
         assert ana.recovery_codes.count() == len(winner.recovery_codes) == 10
 
@@ -97,7 +97,7 @@ def test_one_credential_is_added_to_one_user(racers: Track, scene: Scene) -> Non
         forget_passkeys(*people)
         results = racers.race([action for user in people for action in registering(user, [authenticator])])
         assert len(won(results)) == 1
-        assert refusals(results) == {"conflict"}
+        assert rejections(results) == {"conflict"}
         assert Passkey.objects.filter(user__in=people).count() == 1
 
 

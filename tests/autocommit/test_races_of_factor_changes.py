@@ -11,7 +11,7 @@ from accounts.mfa import factors
 from accounts.mfa.given import Given
 from accounts.models import PendingLogin, Role, Session
 from tests.autocommit.racers import Action, Track
-from tests.autocommit.races import EIGHT, FEW_ROUNDS, Owner, living, refusals, won
+from tests.autocommit.races import EIGHT, FEW_ROUNDS, Owner, living, rejections, won
 from tests.autocommit.scene import Scene
 
 BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -36,7 +36,7 @@ def test_a_factor_is_removed_once(racers: Track, olga: Owner) -> None:
         [app, key] = factors.of_user(olga.user)
         results = racers.race([partial(factor_changes.remove, olga.user, app.id)] * EIGHT)
         assert won(results) == [None]
-        assert refusals(results) == {"not_found"}
+        assert rejections(results) == {"not_found"}
         assert factors.of_user(olga.user) == [key]
         olga.user.refresh_from_db()
         assert olga.user.mfa_enabled
@@ -51,7 +51,7 @@ def test_of_two_factors_one_stays_if_the_role_requires_it(racers: Track, scene: 
         olga.user.save(update_fields=["role"])
         results = racers.race([partial(factor_changes.remove, olga.user, one.id) for one in factors.of_user(olga.user)])
         assert won(results) == [None]
-        assert refusals(results) == {"conflict"}
+        assert rejections(results) == {"conflict"}
         assert len(factors.of_user(olga.user)) == 1
 
 
@@ -90,7 +90,7 @@ def test_no_login_and_no_change_outlives_a_reset(racers: Track, scene: Scene, ol
         ]
         Random(seed).shuffle(actions)
         results = racers.race(actions)
-        assert refusals(results) <= LATE
+        assert rejections(results) <= LATE
         olga.user.refresh_from_db()
         assert not olga.user.mfa_enabled
         assert olga.user.mfa_reset_at

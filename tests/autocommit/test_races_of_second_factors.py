@@ -18,7 +18,7 @@ from accounts.models import PendingLogin, RecoveryCode, Session, TotpSecret, Use
 from accounts.models.identifiers import new_id
 from accounts.one_time_tokens import Purpose
 from tests.autocommit.racers import MOST, Action, Track
-from tests.autocommit.races import EIGHT, FEW_ROUNDS, ROUNDS, Owner, living, refusals, sign_in, won
+from tests.autocommit.races import EIGHT, FEW_ROUNDS, ROUNDS, Owner, living, rejections, sign_in, won
 from tests.autocommit.scene import Scene
 from tests.conftest import OTHER_PASSWORD
 from tests.second_factors import WITH_CODE
@@ -41,7 +41,7 @@ def test_a_code_finishes_one_login(racers: Track, olga: Owner, settings: Setting
         results = racers.race([olga.finishing(pending[number % tokens], code=code) for number in range(EIGHT)])
         [winner] = won(results)
         assert living(olga.user) == [sign_in(winner).session.pk]
-        assert refusals(results) <= {"invalid_token", "invalid_second_factor", "throttled"}
+        assert rejections(results) <= {"invalid_token", "invalid_second_factor", "throttled"}
 
 
 def test_a_recovery_code_finishes_one_login(racers: Track, olga: Owner, settings: Settings) -> None:
@@ -67,7 +67,7 @@ def test_a_pending_login_opens_one_session_and_uses_up_one_proof(
         results = racers.race([olga.finishing(token, **proof) for proof in given])
         [winner] = won(results)
         assert living(olga.user) == [winner.session.pk]
-        assert refusals(results) == {"invalid_token"}
+        assert rejections(results) == {"invalid_token"}
         assert olga.codes_left() == (10 if "otp" in winner.session.methods else 9)
         assert not rate_limits.was_counted(window)
 
@@ -79,7 +79,7 @@ def test_five_of_sixteen_proofs_are_checked(racers: Track, olga: Owner, settings
         token = olga.mfa_token()
         results = racers.race([olga.finishing(token, code="wrong")] * MOST)
         assert [type(result) for result in results].count(InvalidSecondFactor) == 5
-        assert refusals(results) <= {"invalid_second_factor", "invalid_token", "throttled"}
+        assert rejections(results) <= {"invalid_second_factor", "invalid_token", "throttled"}
         assert PendingLogin.objects.get(user=olga.user).attempts == 5
 
 
@@ -90,7 +90,7 @@ def test_a_code_steps_up_once(racers: Track, olga: Owner, settings: Settings) ->
         sessions, given = [olga.session() for _session in range(2)], Given(code=olga.code())
         results = racers.race([partial(second_factor.step_up, sessions[place % 2], given) for place in range(EIGHT)])
         assert len(won(results)) == 1
-        assert refusals(results) == {"invalid_second_factor"}
+        assert rejections(results) == {"invalid_second_factor"}
         assert Session.objects.filter(user=olga.user, stepped_up_at__isnull=False).count() == 1
 
 
@@ -137,7 +137,7 @@ def test_no_second_step_outlives_the_end_of_what_it_proves(
         ending, *results = racers.race([end(olga, scene), *finishing])
         assert won([ending]) == [ending]
         assert living(olga.user) == []
-        assert refusals(results) <= {"invalid_token", "invalid_second_factor"}
+        assert rejections(results) <= {"invalid_token", "invalid_second_factor"}
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_an_enrolment_is_confirmed_once(racers: Track, new: "Enrolment") -> None
         new.begin_anew(is_pending=bool(place % 2))
         results = racers.race([new.confirming()] * (5 if new.enrolling.pending else EIGHT))
         [winner] = won(results)
-        assert refusals(results) == {"invalid_token"}
+        assert rejections(results) == {"invalid_token"}
         assert living(new.user) == [winner.sign_in.session.pk]
         assert new.user.recovery_codes.count() == len(winner.recovery_codes) == 10
         assert new.user.totp_secrets.get().confirmed_at
@@ -163,7 +163,7 @@ def test_of_two_pending_enrolments_of_a_user_one_succeeds(racers: Track, new: "E
         other = new.another_pending()
         results = racers.race([new.confirming(), new.confirming(other)] * 2)
         assert len(won(results)) == len(living(new.user)) == 1
-        assert refusals(results) == {"invalid_token"}
+        assert rejections(results) == {"invalid_token"}
         assert new.user.recovery_codes.count() == 10
 
 
@@ -172,7 +172,7 @@ def test_a_second_begin_and_a_confirmation_leave_one_secret(racers: Track, new: 
         new.begin_anew()
         begin = partial(enrolment.begin_totp, new.enrolling)
         results = racers.race([new.confirming(), begin, new.confirming(), begin])
-        assert refusals(results) <= {"invalid_token"}
+        assert rejections(results) <= {"invalid_token"}
         assert new.user.totp_secrets.filter(confirmed_at__isnull=False).count() == len(won([results[0], results[2]]))
 
 

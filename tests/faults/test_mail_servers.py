@@ -78,11 +78,11 @@ def test_a_mail_server_that_rejects_the_installation(
     stage: Stage, mail_server: WatchedMailServer, scenario: Scenario
 ) -> None:
     """Until an operator corrects the settings, no email fails or uses up attempts, and the error is logged once."""
-    before = stage.reported("refuses this installation")
+    before = stage.reported("rejects this installation")
     tally = scenario.settle(
         stage, sign_up_during(stage, scenario, mail_server, "MAIL", "553 5.1.8 sender domain not found")
     )
     assert tally.statuses == {201}
     assert (tally.enqueued, tally.delivered, tally.failed, tally.doubled) == (EMAILS, EMAILS, 0, frozenset())
     assert stage.tried_again(scenario.domain) == 0
-    assert stage.reported("refuses this installation") - before == 1
+    assert stage.reported("rejects this installation") - before == 1

@@ -98,10 +98,10 @@ def test_rejected_senders_hold_the_queue_together_and_one_of_them_probes(
         mail_server.answers["MAIL"] = "553 5.1.8 sender domain not found"
         caplog.clear()
         at_once(shares[0], *shares[1:])
-        assert [record.levelname for record in caplog.records if "refuses this" in record.message] == ["ERROR"]
+        assert [record.levelname for record in caplog.records if "rejects this" in record.message] == ["ERROR"]
         assert set(OutboxMail.objects.filter(pk__in=ids).values_list("state", "attempts")) == {(State.PENDING, 0)}
         _deliver([_chosen_by_one().pk])  # refused again
-        assert DeliveryHold.objects.get().refusals == 2
+        assert DeliveryHold.objects.get().rejections == 2
         DeliveryHold.objects.update(next_probe_at=timezone.now())
         probe = _chosen_by_one()
         mail_server.answers.clear()

@@ -74,7 +74,7 @@ def test_a_rotation_that_is_killed_goes_on_where_it_was(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["prepare", "serve"])
-def test_a_start_without_the_key_of_a_secret_is_refused(folder: Path, command: str) -> None:
+def test_a_start_without_the_key_of_a_secret_is_rejected(folder: Path, command: str) -> None:
     (kid,) = listed(folder)
     variables = {"DATA_DIR": str(folder), "PORT": str(free_port())}
     other = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -88,7 +88,7 @@ def test_a_start_without_the_key_of_a_secret_is_refused(folder: Path, command: s
     assert manage("prepare", cwd=PROJECT, ENCRYPTION_KEYS=both, **variables).returncode == 0
 
 
-def test_a_start_with_a_file_of_something_else_is_refused(folder: Path) -> None:
+def test_a_start_with_a_file_of_something_else_is_rejected(folder: Path) -> None:
     file = folder / "encryption_keys"
     file.write_text("nonsense")
     ended = manage("prepare", DATA_DIR=str(folder))

@@ -88,7 +88,7 @@ class Command(ActionsCommand):
         found = _chosen(ids) if ids else OutboxMail.objects.filter(state=State.FAILED)
         obstacles = _obstacles(found, retries.RETRIABLE)
         number = actions.send_again(found, actor=None)
-        self._tell(f"{_emails(number)} will be sent again.", obstacles, is_refused=bool(ids) and number == 0)
+        self._tell(f"{_emails(number)} will be sent again.", obstacles, is_error=bool(ids) and number == 0)
 
     def cancel(self, *, ids: Sequence[UUID], **_options: Any) -> None:
         found = _chosen(ids)
@@ -98,11 +98,11 @@ class Command(ActionsCommand):
         done = f"{_emails(number)} cancelled."
         if going:
             done = f"{_emails(number)} cancelled; {_emails(going)} being sent right now may still go out."
-        self._tell(done, obstacles, is_refused=number == 0)
+        self._tell(done, obstacles, is_error=number == 0)
 
-    def _tell(self, done: str, obstacles: Sequence[str], *, is_refused: bool) -> None:
+    def _tell(self, done: str, obstacles: Sequence[str], *, is_error: bool) -> None:
         """Prints the result, and why the other emails are unchanged."""
-        if is_refused:
+        if is_error:
             raise CommandError("\n".join(obstacles) or done)
         self.stdout.write(done)
         for obstacle in obstacles:

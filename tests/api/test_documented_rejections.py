@@ -1,4 +1,4 @@
-"""The OpenAPI document names who is refused: it names the permission of each operation, and the errors of a client that
+"""The OpenAPI document names the rejections: it names the permission of each operation, and the errors of a client that
 is not signed in, of one with an invalid token, and of one whose login is not fresh.
 
 tests/api/test_second_factor_policy.py does so for a user who must add a second factor. Besides, each test that calls

@@ -18,8 +18,8 @@ from accounts.hashing.limiter import MAX_DELAYED_REJECTIONS, HashingLimiter
 from accounts.hashing.slots import Slots
 from accounts.request_context import RequestContext
 from tests.usermanager.processes import clean_environment, eventually, free_port, running
-from usermanager import early_refusals
-from usermanager.early_refusals import EarlyRefusals
+from usermanager import early_rejections
+from usermanager.early_rejections import EarlyRejections
 from usermanager.web_server.client_shares import client_networks
 
 NETWORK, OTHER = client_networks("192.0.2.7", b""), client_networks("192.0.3.7", b"")
@@ -35,22 +35,22 @@ CONTENT = (
 def hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HashingLimiter]:
     """Yields the limiter of the process. Its only slot is taken."""
     hashing = HashingLimiter(tmp_path, 1, 0)
-    monkeypatch.setattr(early_refusals, "get_limiter", lambda: hashing)
+    monkeypatch.setattr(early_rejections, "get_limiter", lambda: hashing)
     with hashing.slot():
         yield hashing
 
 
 @pytest.fixture
-def refusals() -> EarlyRefusals:
-    known = EarlyRefusals()
-    known.refuse(NETWORK)
+def rejections() -> EarlyRejections:
+    known = EarlyRejections()
+    known.remember_network(NETWORK)
     known.remember(LINE + b"Content-Length: 2\r\nUser-Agent: a\r\n\r\n", CONTENT)
     return known
 
 
-def content(refusals: EarlyRefusals, header: bytes) -> tuple[str, str, str]:
+def content(rejections: EarlyRejections, header: bytes) -> tuple[str, str, str]:
     """Returns the id in the header, the length and the body of the response."""
-    found = refusals.find(NETWORK, LINE + header + b"\r\n")
+    found = rejections.find(NETWORK, LINE + header + b"\r\n")
     assert found
     top, _end, body = found.content.partition(b"\r\n\r\n")
     assert b"Mon, 01 Jan 2024" not in top
@@ -59,13 +59,13 @@ def content(refusals: EarlyRefusals, header: bytes) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("given", ["", "X-Request-ID: a b\r\n"])
-def test_each_refusal_has_an_id_of_its_own(refusals: EarlyRefusals, given: str) -> None:
-    own, length, body = content(refusals, given.encode())
+def test_each_rejection_has_an_id_of_its_own(rejections: EarlyRejections, given: str) -> None:
+    own, length, body = content(rejections, given.encode())
     assert (own != OWN_ID, len(own), length, body) == (True, 32, "34", f"{own} 3")
 
 
-def test_a_refusal_has_the_id_of_the_client(refusals: EarlyRefusals) -> None:
-    assert content(refusals, b"X-Request-ID: trace-1\r\nContent-Length: 99\r\n") == ("trace-1", "9", "trace-1 3")
+def test_a_rejection_has_the_id_of_the_client(rejections: EarlyRejections) -> None:
+    assert content(rejections, b"X-Request-ID: trace-1\r\nContent-Length: 99\r\n") == ("trace-1", "9", "trace-1 3")
 
 
 @pytest.mark.parametrize(
@@ -80,47 +80,47 @@ def test_a_refusal_has_the_id_of_the_client(refusals: EarlyRefusals) -> None:
         b"User-Agent: a\r\n b\r\n",
     ],
 )
-def test_another_request_is_answered_by_django(refusals: EarlyRefusals, header: bytes) -> None:
-    assert refusals.find(NETWORK, LINE + header + b"\r\n") is None
+def test_another_request_is_answered_by_django(rejections: EarlyRejections, header: bytes) -> None:
+    assert rejections.find(NETWORK, LINE + header + b"\r\n") is None
 
 
 def test_another_network_is_not_rejected_and_none_is_for_long(
-    refusals: EarlyRefusals, monkeypatch: pytest.MonkeyPatch
+    rejections: EarlyRejections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert refusals.find(OTHER, LINE + b"\r\n") is None
-    monkeypatch.setattr(early_refusals, "REFUSED_SECONDS", 0)
-    refusals.refuse(NETWORK)
-    assert refusals.find(NETWORK, LINE + b"\r\n") is None
+    assert rejections.find(OTHER, LINE + b"\r\n") is None
+    monkeypatch.setattr(early_rejections, "REJECTED_SECONDS", 0)
+    rejections.remember_network(NETWORK)
+    assert rejections.find(NETWORK, LINE + b"\r\n") is None
 
 
 def test_one_request_at_a_time_reaches_django_once_a_slot_is_free(
-    tmp_path: Path, refusals: EarlyRefusals, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rejections: EarlyRejections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = HashingLimiter(tmp_path / "free", 1, 0)
-    monkeypatch.setattr(early_refusals, "get_limiter", lambda: free)
-    monkeypatch.setattr(early_refusals, "CHECK_SECONDS", 60)
-    found = [refusals.find(NETWORK, LINE + b"\r\n") for _number in range(3)]
-    assert [refusal is None for refusal in found] == [True, False, False]
-    monkeypatch.setattr(early_refusals, "CHECK_SECONDS", 0)
-    refusals.refuse(NETWORK)
-    assert [refusals.find(NETWORK, LINE + b"\r\n") for _number in range(3)] == [None, None, None]
+    monkeypatch.setattr(early_rejections, "get_limiter", lambda: free)
+    monkeypatch.setattr(early_rejections, "CHECK_SECONDS", 60)
+    found = [rejections.find(NETWORK, LINE + b"\r\n") for _number in range(3)]
+    assert [rejection is None for rejection in found] == [True, False, False]
+    monkeypatch.setattr(early_rejections, "CHECK_SECONDS", 0)
+    rejections.remember_network(NETWORK)
+    assert [rejections.find(NETWORK, LINE + b"\r\n") for _number in range(3)] == [None, None, None]
 
 
 def test_a_network_with_its_share_of_the_slots_is_rejected_and_others_are_not(
-    tmp_path: Path, refusals: EarlyRefusals, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rejections: EarlyRejections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashing = HashingLimiter(tmp_path / "shared", 2, 6)
-    monkeypatch.setattr(early_refusals, "get_limiter", lambda: hashing)
-    monkeypatch.setattr(early_refusals, "CHECK_SECONDS", 0)
+    monkeypatch.setattr(early_rejections, "get_limiter", lambda: hashing)
+    monkeypatch.setattr(early_rejections, "CHECK_SECONDS", 0)
     with ExitStack() as slots:
         for ip, web_networks in {"192.0.2.7": NETWORK, "192.0.3.7": OTHER}.items():
             with _client(ip):
-                refusals.refuse(web_networks)
+                rejections.remember_network(web_networks)
         with _client("192.0.2.7"):
             while not hashing.is_full(request_context.networks(request_context.current.get())):
                 slots.enter_context(hashing.slot(is_known=True))
-        assert refusals.find(NETWORK, LINE + b"\r\n")
-        assert refusals.find(OTHER, LINE + b"\r\n") is None
+        assert rejections.find(NETWORK, LINE + b"\r\n")
+        assert rejections.find(OTHER, LINE + b"\r\n") is None
 
 
 @contextmanager
@@ -131,43 +131,43 @@ def _client(ip: str) -> Iterator[None]:
 
 
 def test_a_response_with_an_id_of_a_client_is_not_repeated() -> None:
-    known = EarlyRefusals()
-    known.refuse(NETWORK)
+    known = EarlyRejections()
+    known.remember_network(NETWORK)
     known.remember(LINE + b"X-Request-ID:3\r\n\r\n", CONTENT.replace(OWN_ID.encode(), b"3"))
     assert known.find(NETWORK, LINE + b"X-Request-ID:3\r\n\r\n") is None
 
 
 def test_the_response_to_a_signed_in_user_is_not_repeated() -> None:
     """Before the slot, Django checks the token, the body and the user's limits."""
-    known, header = EarlyRefusals(), LINE + b"authorization: Bearer x\r\n\r\n"
-    known.refuse(NETWORK)
+    known, header = EarlyRejections(), LINE + b"authorization: Bearer x\r\n\r\n"
+    known.remember_network(NETWORK)
     known.remember(header, CONTENT)
     assert known.find(NETWORK, header) is None
 
 
-def test_a_refusal_is_counted_and_logged(refusals: EarlyRefusals, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_rejection_is_counted_and_logged(rejections: EarlyRejections, caplog: pytest.LogCaptureFixture) -> None:
     labels = {"method": "POST", "route": "/api/v1/auth/login/", "status": "503"}
     before = REGISTRY.get_sample_value("http_requests_total", labels) or 0
-    found = refusals.find(NETWORK, LINE + b"X-Request-ID: trace-1\r\n\r\n")
+    found = rejections.find(NETWORK, LINE + b"X-Request-ID: trace-1\r\n\r\n")
     assert found
     with caplog.at_level(logging.INFO, "usermanager.access"):
-        refusals.record(found, 0.12)
+        rejections.record(found, 0.12)
     assert REGISTRY.get_sample_value("http_requests_total", labels) == before + 1
     assert caplog.messages == ["POST /api/v1/auth/login/ 503 120ms"]
 
 
 def test_numbers_of_networks_and_responses_have_a_limit() -> None:
-    known = EarlyRefusals()
+    known = EarlyRejections()
     for number in range(2500):
-        known.refuse(((32, f"{number}"),))
+        known.remember_network(((32, f"{number}"),))
         known.remember(LINE + b"Host: h%d\r\n\r\n" % number, CONTENT)
-    assert (len(known._refused), len(known._responses)) == (500, 100)
+    assert (len(known._rejected), len(known._responses)) == (500, 100)
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Starts a server whose only hash slot is taken."""
-    port, folder = free_port(), tmp_path_factory.mktemp("refusals")
+    port, folder = free_port(), tmp_path_factory.mktemp("rejections")
     environment = clean_environment(
         **{"DATA_DIR": str(folder), "PORT": str(port), "WEB_WORKERS": "1", "LOG_LEVEL": "critical"},
         **{"LOGIN_CONCURRENCY": "1", "LOGIN_QUEUE": "0", "CORS_ALLOWED_ORIGINS": "https://app.example.com"},
@@ -192,15 +192,15 @@ def _status(port: int, method: str, path: str) -> int:
 
 
 @pytest.mark.process
-@pytest.mark.xdist_group("early-refusals")
+@pytest.mark.xdist_group("early-rejections")
 @pytest.mark.parametrize("sent", [{}, {"Accept-Language": "es"}, {"Origin": "https://app.example.com"}], ids=str)
-def test_a_repeated_refusal_is_the_one_of_django(port: int, sent: dict[str, str]) -> None:
+def test_a_repeated_rejection_is_the_one_of_django(port: int, sent: dict[str, str]) -> None:
     """Django rejects the first requests. Then more clients than it could delay get the same response after a pause."""
 
     def refused(number: int) -> list[Answer]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         with closing(connection):
-            return [_refused(connection, {"User-Agent": f"{number}"} | sent, b"x" * number) for _round in range(3)]
+            return [_rejected(connection, {"User-Agent": f"{number}"} | sent, b"x" * number) for _round in range(3)]
 
     clients = 2 * MAX_DELAYED_REJECTIONS
     with ThreadPoolExecutor(clients) as pool:
@@ -220,7 +220,7 @@ class Answer(NamedTuple):
     body: tuple[tuple[str, object], ...]
 
 
-def _refused(connection: http.client.HTTPConnection, header: dict[str, str], body: bytes) -> Answer:
+def _rejected(connection: http.client.HTTPConnection, header: dict[str, str], body: bytes) -> Answer:
     began = time.monotonic()
     connection.request("POST", "/api/v1/auth/login/", body, header)
     response = connection.getresponse()

@@ -21,7 +21,7 @@ from usermanager import metrics
 from usermanager.middleware import access_log
 from usermanager.web_server.client_shares import Networks
 
-REFUSED_SECONDS = 1.0  # then Django decides again, which also frees the slots of dead processes
+REJECTED_SECONDS = 1.0  # then Django decides again, which also frees the slots of dead processes
 CHECK_SECONDS = 0.005  # between two looks at the table for a network; each of them lets at most one request through
 MAX_NETWORKS = 1000
 MAX_RESPONSES = 200
@@ -46,7 +46,7 @@ class Response(NamedTuple):
     route: str
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """The response to one request, and what its line in the log needs."""
 
     content: bytes
@@ -55,7 +55,7 @@ class Refusal(NamedTuple):
 
 
 @dataclass
-class Refused:
+class RejectedNetwork:
     """A network that could get no slot. `networks` is its name in the table of slots."""
 
     networks: request_context.Networks | None
@@ -72,19 +72,19 @@ class Refused:
         return get_limiter().is_full(self.networks)
 
 
-class EarlyRefusals:
+class EarlyRejections:
     """Remembers which networks get no slot, and how Django rejects their requests. One object for each process."""
 
     def __init__(self) -> None:
-        self._refused: dict[Networks, Refused] = {}
+        self._rejected: dict[Networks, RejectedNetwork] = {}
         self._responses: dict[bytes, Response] = {}
 
-    def refuse(self, networks: Networks) -> None:
+    def remember_network(self, networks: Networks) -> None:
         """Remembers that the current request, which is one of the network, could get no slot."""
-        if len(self._refused) >= MAX_NETWORKS:
-            self._refused.clear()
+        if len(self._rejected) >= MAX_NETWORKS:
+            self._rejected.clear()
         in_table = request_context.networks(request_context.current.get())
-        self._refused[networks] = Refused(in_table, until=monotonic() + REFUSED_SECONDS)
+        self._rejected[networks] = RejectedNetwork(in_table, until=monotonic() + REJECTED_SECONDS)
 
     def remember(self, request_header: bytes, content: bytes) -> None:
         """Remembers Django's response to a request that could get no slot."""
@@ -103,13 +103,13 @@ class EarlyRefusals:
         text += "" if text.endswith("/") else "/"
         self._responses[_key(request_header)] = Response(header, body, own_id[1], text, f"/{resolve(text).route}")
 
-    def find(self, networks: Networks, request_header: bytes) -> Refusal | None:
+    def find(self, networks: Networks, request_header: bytes) -> Rejection | None:
         """Returns the response for a request if its network gets no slot at present, otherwise None."""
-        refused = self._refused.get(networks)
-        if refused is None or refused.until < monotonic():
+        network = self._rejected.get(networks)
+        if network is None or network.until < monotonic():
             return None
         response = self._responses.get(_key(request_header))
-        if response is None or not refused.is_full():
+        if response is None or not network.is_full():
             return None
         given = _REQUEST_ID.search(request_header)
         request_id = request_context.request_id(given[1].decode("latin-1").strip(" \t") if given else "")
@@ -117,14 +117,14 @@ class EarlyRefusals:
         header = _DATE.sub(b"\r\nDate: %s\r\n" % http_date().encode(), response.header)
         header = _LENGTH.sub(b"\r\nContent-Length: %d\r\n" % len(body), header)
         header = header.replace(response.request_id, request_id.encode())
-        return Refusal(header + b"\r\n" + body, response, RequestContext(request_id=request_id))
+        return Rejection(header + b"\r\n" + body, response, RequestContext(request_id=request_id))
 
-    def record(self, refusal: Refusal, seconds: float) -> None:
-        """Counts and logs a refusal that was sent, as the middleware does with a response of Django."""
-        metrics.count("POST", refusal.response.route, 503, seconds)
-        token = request_context.current.set(refusal.context)
+    def record(self, rejection: Rejection, seconds: float) -> None:
+        """Counts and logs a rejection that was sent, as the middleware does with a response of Django."""
+        metrics.count("POST", rejection.response.route, 503, seconds)
+        token = request_context.current.set(rejection.context)
         try:
-            access_log.info("%s %s %d %.0fms", "POST", refusal.response.path, 503, seconds * 1000)
+            access_log.info("%s %s %d %.0fms", "POST", rejection.response.path, 503, seconds * 1000)
         finally:
             request_context.current.reset(token)
 
