@@ -114,10 +114,21 @@ def reset_login_limits(user: User) -> None:
     rate_limits.reset_account(user.email_key)
 
 
-def reset_all_limits(user: User) -> None:
-    """Resets the rate limits of the user's password and of their second factor."""
+def reset_limits(user: User, *, actor: User | None) -> None:
+    """Resets the limits of failed logins and, unless it is the actor's own account, of the second factor.
+
+    Otherwise, a thief with an administrator's token could reset the limit of step-up and guess codes without end.
+    """
     reset_login_limits(user)
-    second_factor_attempts.forget(user)
+    if actor is None or actor.pk != user.pk:
+        second_factor_attempts.forget(user)
+
+
+def resets_of(user: User, actor: User | None) -> list[Attempt]:
+    """Returns the attempts that reset_limits() counts as: none for an operator or a user without a second factor."""
+    if actor is None or actor.pk == user.pk or not user.mfa_enabled:
+        return []
+    return [second_factor_attempts.reset_by_administrator(user)]
 
 
 def _wrong_password() -> InvalidInput:

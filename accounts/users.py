@@ -123,10 +123,11 @@ def activate(user: User, *, actor: User | None) -> User:
 
 
 def unlock(user: User, *, actor: User | None) -> User:
-    """Resets the limits of password and second factor for the user. Raises PermissionDenied, NotFound."""
+    """Resets the limits that credentials.reset_limits() names. Raises PermissionDenied, NotFound, Throttled."""
     _count_own_action(user, actor)
-    with authorization.locked_for_change(user, actor) as current:
-        credentials.reset_all_limits(current)
+    resets = credentials.resets_of(user, actor)
+    with rate_limits.consumed(resets), authorization.locked_for_change(user, actor) as current:
+        credentials.reset_limits(current, actor=actor)
         audit.record("user:unlocked", current, actor=actor)
     return current
 

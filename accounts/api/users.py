@@ -132,6 +132,8 @@ class UserViewSet(UserScopedViewSet):
         "Unlock a user after failed logins",
         permission="users.change",
         operation_id="forget_failed_logins_of_a_user",
+        description="Resets the limits of failed logins and, unless it is the caller's own account, those of the "
+        "second factor: five times a day per user.",
         success=(200, UserSerializer),
         errors=[*ERRORS, "throttled"],
         response_example=USER_EXAMPLE,

@@ -6,6 +6,7 @@ does not empty them.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -17,6 +18,8 @@ from accounts.limits.rate_limits import Attempt
 from accounts.limits.rates import Rate
 from accounts.models import User
 from accounts.signals import second_factor_failed
+
+RESETS_BY_ADMINISTRATORS = Rate(5, timedelta(days=1))  # per user whose counters they delete
 
 
 @contextmanager
@@ -45,6 +48,14 @@ def forget(user: User) -> None:
     """Deletes the counters of the user, with one commit, in the order in which counted() locks them."""
     for attempt in sorted([_in_window(user), _in_a_row(user)], key=lambda attempt: attempt.bucket_key):
         rate_limits.reset(attempt)
+
+
+def reset_by_administrator(user: User) -> Attempt:
+    """Returns the attempt that counts how often administrators delete the counters of a user, all together.
+
+    Each time, the user has five more guesses at a code.
+    """
+    return rate_limits.user_attempt(user, "second-factor-reset", RESETS_BY_ADMINISTRATORS)
 
 
 def record_fallen_counter(user: User, error: InvalidSecondFactor) -> None:
