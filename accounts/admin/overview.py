@@ -69,7 +69,7 @@ def _user_tiles() -> list[Tile]:
 def _unprotected_admins_tile() -> Tile:
     number = cached_count("unprotected", lambda: filter_users(User.objects.all(), "admins").filter(mfa_enabled=False))
     address = page_urls.users(show="admins", mfa_enabled__exact=0)
-    return Tile(_("Admins without second factor"), number, address, "warn")
+    return Tile(_("Administrators without a second factor"), number, address, "warn")
 
 
 def _quick_filter_tile(label: str, name: str, tone: str = "") -> Tile:

@@ -23,7 +23,7 @@ QUICK_FILTERS: dict[str, "StrPromise"] = {
     "new": _("New this week"),
     "unverified": _("Unconfirmed"),
     "suspended": pgettext_lazy("users", "Suspended"),
-    "admins": _("Admins"),
+    "admins": _("Administrators"),
     "invited": pgettext_lazy("users", "Invited"),
 }
 

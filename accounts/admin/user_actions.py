@@ -85,7 +85,7 @@ ON_USER_PAGE: tuple[Action[User], ...] = (
         _("Reset second factors"),
         factor_changes.reset,
         lambda user: user.mfa_enabled,
-        done=_("The second factors were removed, and an email leads the user to a new one."),
+        done=_("The second factors were removed. The user gets an email with a link to set up a new one."),
         help=_("Logs the user out everywhere. The next login needs the password and the emailed link."),
         permission="mfa.reset",
         form=ReasonForm,

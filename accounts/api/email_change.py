@@ -45,7 +45,7 @@ class ConfirmAddressView(PublicView):
         description="Changes the address. Ends all sessions of the user except the one that requested the change.",
         request=TokenInput,
         errors=["invalid_token", "throttled"],
-        request_example={"token": "the token of the mailed link"},
+        request_example={"token": "the token of the emailed link"},
     )
     def post(self, request: Request) -> Response:
         email_change.confirm(read_input(TokenInput, request)["token"])

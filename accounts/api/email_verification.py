@@ -16,7 +16,7 @@ class VerifyEmailView(PublicView):
         "except that of the access token sent with the request, if any.",
         request=TokenInput,
         errors=["invalid_token", "throttled"],
-        request_example={"token": "the token of the mailed link"},
+        request_example={"token": "the token of the emailed link"},
     )
     def post(self, request: Request) -> Response:
         email_verification.confirm(read_input(TokenInput, request)["token"], keep=optional_session(request))

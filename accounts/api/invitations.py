@@ -71,7 +71,7 @@ class AcceptInvitationView(HashingView):
         "Accept an invitation",
         request=AcceptInvitationInput,
         errors=["invalid_token", "throttled", "overloaded"],
-        request_example={"token": "the token of the mailed link", "password": "correct horse battery staple"},
+        request_example={"token": "the token of the emailed link", "password": "correct horse battery staple"},
     )
     def post(self, request: Request) -> Response:
         data = read_input(AcceptInvitationInput, request)

@@ -39,7 +39,7 @@ class ConfirmResetView(HashingView):
         description="Ends all sessions of the user. The token stays valid if the password is rejected.",
         request=ConfirmResetInput,
         errors=["invalid_token", "throttled", "overloaded"],
-        request_example={"token": "the token of the mailed link", "new_password": "staple battery horse correct"},
+        request_example={"token": "the token of the emailed link", "new_password": "staple battery horse correct"},
     )
     def post(self, request: Request) -> Response:
         data = read_input(ConfirmResetInput, request)

@@ -48,7 +48,7 @@ def test_each_number_matches_the_list_it_links_to(
     shown = tiles(client)
     values = {label: value for label, (value, _address) in shown.items()}
     assert values == {"Users": 6, "New this week": 5, "Unconfirmed": 1, "Suspended": 1} | {
-        "Admins without second factor": 1,
+        "Administrators without a second factor": 1,
         "Failed emails": 1,
     }
     for label, (value, address) in shown.items():
