@@ -163,7 +163,7 @@ def lock(enrolling: Enrolling) -> User:
         raise EmailNotVerified
     if enrolling.pending:
         if user.mfa_enabled:  # another pending login was faster
-            raise InvalidToken
+            raise InvalidToken(pending_logins.ENDED)
         pending_logins.use_up(enrolling.pending)
     return user
 
@@ -204,7 +204,7 @@ def _activate(enrolling: Enrolling, row: TotpSecret, code: str) -> User:
     """Activates the secret. Returns the locked user. Raises InvalidSecondFactor for a wrong code."""
     user = lock(enrolling)
     if user.mfa_reset_at is not None and row.created_at < user.mfa_reset_at:
-        raise InvalidToken  # it was begun without the emailed link
+        raise InvalidToken(pending_logins.ENDED)  # it was begun without the emailed link
     if not totp.confirm(row, code):
         raise InvalidSecondFactor
     return user

@@ -64,7 +64,10 @@ class AddressTaken(InvalidInput):
 
 
 class InvalidToken(AccountError):
-    """A one-time token is unknown, expired, used, or belongs to another user. The error doesn't reveal which."""
+    """A one-time token or an `mfa_token` is unknown, expired, used, or belongs to another user.
+
+    The error doesn't reveal which.
+    """
 
     code, status, title = "invalid_token", 400, _("Invalid link")
     detail = _("This link is no longer valid. Please request a new one.")

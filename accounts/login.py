@@ -61,9 +61,9 @@ def sign_in(user: User, proof: Proof, *, lifetime: timedelta | None = None) -> S
 def open_session(user: User, proof: Proof, *, lifetime: timedelta | None = None) -> tuple[Session, str]:
     """Opens a session for a user who has proven `proof`, and records the login. Returns it with its refresh token.
 
-    All logins end here, whatever the way in. Raises InvalidCredentials if the user was suspended or got another
-    password while the password was hashed, or if the proof contains no second factor although they have one, or must
-    add one because an administrator reset theirs.
+    Every kind of login ends here. Raises InvalidCredentials if the user was suspended or got another password while the
+    password was hashed, or if the proof contains no second factor although they have one, or must add one because an
+    administrator reset theirs.
     """
     user.last_login_at = timezone.now()
     values: dict[str, Any] = {"last_login_at": user.last_login_at}

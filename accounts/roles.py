@@ -28,8 +28,8 @@ def create(name: str, permissions: list[str], *, actor: User | None, description
 
 @transaction.atomic
 def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
-    """Changes name, description, permissions or the policy for second factors, which is all that can be changed of the
-    administrator's role. The change applies to the next request of each user of the role.
+    """Changes name, description, permissions or the policy for second factors. Of the administrator's role, only that
+    policy can be changed. The change applies to the next request of each user of the role.
 
     The actor also needs `roles.assign` to change the default role or one that users have, because that changes the
     permissions of users. Links that were emailed before the role gained a permission stop working.

@@ -58,7 +58,8 @@ factor_removed = Signal()
 #: A user got new recovery codes, and not with a first factor. Arguments: user.
 recovery_codes_made = Signal()
 
-#: A user signed in with a recovery code. Arguments: user, left (the number of codes that still work).
+#: A user signed in, or authenticated again, with a recovery code. Arguments: user, left (the number of
+#: codes that still work).
 recovery_code_used = Signal()
 
 #: A user signed in for the first time since their role requires a second factor. Arguments: user, due (a time).

@@ -218,7 +218,7 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 CSRF_TRUSTED_ORIGINS = ["://".join(urlsplit(PUBLIC_URL)[:2])]
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if IS_HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_HTTPS and TRUSTED_PROXIES else None
-# Not "no-referrer": browsers then send "Origin: null" with a form, which Django's CSRF check refuses.
+# Not "no-referrer": browsers then send "Origin: null" with a form, which Django's CSRF check rejects.
 SECURE_REFERRER_POLICY = "same-origin"
 CORS_URLS_REGEX = r"^/api/.*$"
 CORS_ALLOW_HEADERS = [

@@ -66,7 +66,7 @@ class BulkActions(PanelModelAdmin):
         return self.has_change_permission(request) and has_permission(request, "roles.assign")
 
     def _confirm(self, request: HttpRequest, chosen: QuerySet[User], action: Action[User]) -> HttpResponse | None:
-        """Returns the confirmation page; performs a confirmed action and returns None, which leads to the list."""
+        """Returns the confirmation page; performs a confirmed action and returns None. Django then shows the list."""
         found = confirmation.load_selection(self, request, chosen.select_related("role"))
         if found is None:
             return None

@@ -1,6 +1,7 @@
 """Login and logout of the panel, with the same password check, rate limits and sessions as the API.
 
-A user who has a second factor, or needs one, is not signed in here: LoginForm keeps the error, and second_step goes on.
+A user who has a second factor, or needs one, is not signed in here: LoginForm keeps the error, from which second_step
+continues.
 """
 
 from datetime import timedelta
@@ -167,7 +168,7 @@ def _find_session(request: HttpRequest) -> Session | None:
 
 @receiver(user_logged_in)
 def _open_session(sender: object, request: HttpRequest, user: User, **_options: Any) -> None:
-    """Opens a session after the password alone, which login.open_session() refuses for a user with a second factor.
+    """Opens a session after the password alone, which login.open_session() rejects for a user with a second factor.
 
     enter() and a login with a passkey have opened it already.
     """

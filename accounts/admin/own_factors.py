@@ -144,7 +144,7 @@ def _page(
         "passkey_name": factors.default_name(user, "passkey"),
         **({"form": form or CodeForm(), **totp_setup.context(begun.uri, begun.secret)} if begun else {}),
     }
-    hidden: dict[str, Any] = {"available_apps": []} if must_enrol else {}  # they all lead here
+    hidden: dict[str, Any] = {"available_apps": []} if must_enrol else {}  # all of them redirect here
     return TemplateResponse(request, TEMPLATE, site.each_context(request) | hidden | context)
 
 

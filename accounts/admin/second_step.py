@@ -32,9 +32,10 @@ TEMPLATE = "admin/accounts/second_step.html"
 
 
 def after_password(request: HttpRequest, error: AccountError) -> HttpResponseRedirect | None:
-    """Leads a user whose password was right to the second step, or to the page where they add a factor.
+    """Redirects a user whose password was right to the second step, or to the page that adds a factor.
 
-    Returns None for an error that leads nowhere. Signs out a user who is still signed in with this browser.
+    Returns None if the error has no `mfa_token` or needs the emailed link. Signs out a user who is still signed in with
+    this browser.
     """
     token = error.members.get("mfa_token")
     if not token or error.members.get("needs_mail"):
@@ -75,14 +76,14 @@ def read_token(request: HttpRequest) -> str:
 
 
 def enter(request: HttpRequest, session: Session) -> HttpResponseRedirect:
-    """Signs the user of the session in, and leads to the page that they wanted."""
+    """Signs the user of the session in, and redirects to the page that they requested."""
     request.session.pop(TOKEN_KEY, None)
     login.enter(request, session)
     return redirect(page_urls.following(request))
 
 
 def start_again(request: HttpRequest) -> HttpResponseRedirect:
-    """Leads to the login page, with a message, if there was a pending login."""
+    """Redirects to the login page, with a message if there was a pending login."""
     if request.session.pop(TOKEN_KEY, None):
         messages.warning(request, _("This login has expired. Please log in again."))
     return redirect(page_urls.login(page_urls.following(request)))

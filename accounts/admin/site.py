@@ -21,7 +21,8 @@ from accounts.mfa import policy
 
 #: Models of other packages that the panel leaves out: a user has one role, and an outbox row has its own result.
 HIDDEN_MODELS = {"auth.group", "django_celery_results.groupresult", "django_celery_results.taskresult"}
-#: Pages of a user who must add a second factor, by the names of their URLs. Every other page leads to `second_factor`.
+#: Pages of a user who must add a second factor, by the names of their URLs. Every other page redirects to
+#: `second_factor`.
 OPEN_TO_OVERDUE = {"second_factor", "confirm", "logout", "jsi18n"}
 MODEL_ORDER = {"User": 0, "Role": 1, "Session": 2, "AuditEvent": 3}
 
@@ -68,7 +69,7 @@ class Panel(admin.AdminSite):
         return ours + patterns
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
-        """Leads a user who must add a second factor to the page for it, from all pages but OPEN_TO_OVERDUE."""
+        """Redirects a user who must add a second factor to the page that adds one, except from OPEN_TO_OVERDUE."""
 
         def guarded(request: HttpRequest, *args: Any, **options: Any) -> Any:
             return redirect("admin:second_factor") if _is_overdue(request) else view(request, *args, **options)

@@ -29,7 +29,7 @@ def for_step_up(session: Session) -> Options:
 
 
 def for_registration(user: User, scope: Scope) -> Options:
-    """Returns the options of a new passkey. The authenticator refuses if it has a passkey of the user already."""
+    """Returns the options of a new passkey. An authenticator that has a passkey of the user already creates none."""
     return {
         "rp": {"id": relying_party.domain(), "name": relying_party.name()},
         "user": {"id": _encoded(user.pk.bytes), "name": user.email, "displayName": user.full_name or user.email},

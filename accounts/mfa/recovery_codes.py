@@ -50,7 +50,7 @@ def check(user: User, text: str) -> Proof | None:
 
 
 def _use_up(user_id: UUID, row_id: int) -> None:
-    """Uses up the code by compare-and-set. Of all requests with one code, exactly one gets through."""
+    """Uses up the code by compare-and-set. Of all requests with one code, exactly one succeeds."""
     unused = RecoveryCode.objects.filter(pk=row_id, user=user_id, used_at=None)
     if not unused.update(used_at=timezone.now()):
         raise InvalidSecondFactor

@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts import encryption, pruning
 from accounts.encryption import CannotDecrypt
 from accounts.errors import InvalidSecondFactor, InvalidToken
+from accounts.mfa import pending_logins
 from accounts.mfa.proofs import Proof
 from accounts.models import TotpSecret, User
 from accounts.models.identifiers import new_id
@@ -67,7 +68,7 @@ def confirm(row: TotpSecret, code: str) -> bool:
     row.last_step = step
     unconfirmed = TotpSecret.objects.filter(pk=row.pk, confirmed_at=None)
     if not unconfirmed.update(confirmed_at=row.confirmed_at, last_used_at=row.last_used_at, last_step=step):
-        raise InvalidToken
+        raise InvalidToken(pending_logins.ENDED)
     return True
 
 
@@ -131,7 +132,7 @@ def reencrypt(row: TotpSecret) -> bool:
 
 
 def _use_up(row_id: UUID, step: int) -> None:
-    """Uses up the step by compare-and-set. Of all requests with one code, exactly one gets through."""
+    """Uses up the step by compare-and-set. Of all requests with one code, exactly one succeeds."""
     earlier = TotpSecret.objects.filter(pk=row_id, confirmed_at__isnull=False, last_step__lt=step)
     if not earlier.update(last_step=step, last_used_at=timezone.now()):
         raise InvalidSecondFactor

@@ -20,6 +20,6 @@ def data_url(uri: str) -> str:
 
 
 def _svg(uri: str) -> SafeString:
-    """Returns an SVG without styles and scripts, which the policy of our pages forbids."""
+    """Returns an SVG without inline styles and scripts, which the Content-Security-Policy forbids."""
     drawn = segno.make_qr(uri).svg_inline(svgclass=None, lineclass=None, omitsize=True, light="#fff")
     return mark_safe(drawn)  # noqa: S308  segno draws the text as a path of numbers

@@ -2,7 +2,8 @@ from django.db import migrations, models
 
 
 def move_reasons(apps, schema_editor):
-    """Those of who is suspended now. The events keep theirs until they are pruned, as their hashes cover them."""
+    """Copies the reasons of users who are suspended now. The events keep theirs until they are pruned, as their hashes
+    cover them."""
     User, AuditEvent = apps.get_model("accounts", "User"), apps.get_model("accounts", "AuditEvent")
     for user in User.objects.filter(is_active=False).iterator():
         event = AuditEvent.objects.filter(user_id=user.pk, kind="user:suspended").order_by("-id").first()

@@ -37,7 +37,7 @@ def main() -> None:
     browser = next(filter(None, map(which, BROWSERS)), None)
     if browser is None:
         sys.exit(f"None of {', '.join(BROWSERS)} is installed.")
-    for language in ("en", "es"):
+    for language in sorted(path.name for path in TEMPLATES.iterdir() if path.is_dir()):
         (HERE / language).mkdir(exist_ok=True)
         for kind in sorted(path.parent.name for path in (TEMPLATES / language).glob("*/body.html")):
             for number, html in enumerate(forms(kind, language), start=1):
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def forms(kind: str, language: str) -> list[str]:
-    """The HTML of a kind of mail, once for each form that it has."""
+    """Returns the HTML of a kind of email, once for each form that it has."""
     with TemporaryDirectory() as folder:
         ours = {"DATA_DIR": folder, "ENV_FILE": os.devnull, "PUBLIC_URL": "https://id.example.com"}
         printed = subprocess.run(

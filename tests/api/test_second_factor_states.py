@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from accounts import enrolment, factor_changes, login, sessions, users
 from accounts.errors import InvalidCredentials, InvalidToken, TokenNotValid
 from accounts.jwt import access_tokens
-from accounts.mfa import pending_logins, proofs
+from accounts.mfa import pending_logins, proofs, totp
 from accounts.models import AuditEvent, PendingLogin, Role, Session, TotpSecret, User
 from notifications.models import OutboxMail
 from tests.conftest import PASSWORD, refused
@@ -75,9 +75,29 @@ def test_an_enrolment_from_before_a_reset_needs_the_link(ana: User) -> None:
     User.objects.filter(pk=ana.pk).update(mfa_reset_at=timezone.now())
     ana.refresh_from_db()
     pending = enrolment.in_pending_login(pending_logins.begin(ana, PendingLogin.Purpose.ENROLMENT))
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidToken) as error:
         enrolment.confirm_totp(pending, begun.id, Phone(begun.secret).code())
+    assert error.value.detail == pending_logins.ENDED
     assert not TotpSecret.objects.filter(confirmed_at__isnull=False).exists()
+
+
+def test_a_pending_login_that_lost_a_race_says_start_again(ana: User) -> None:
+    """The error is about the step: the client has used no link."""
+    enrolling = enrolment.in_pending_login(pending_logins.begin(ana, PendingLogin.Purpose.ENROLMENT))
+    User.objects.filter(pk=ana.pk).update(mfa_enabled=True)
+    with pytest.raises(InvalidToken) as error:
+        enrolment.lock(enrolling)
+    assert error.value.detail == pending_logins.ENDED
+    assert PendingLogin.objects.get().used_at is None
+
+
+def test_a_confirmation_that_lost_a_race_says_start_again(ana: User) -> None:
+    row, secret = totp.create(ana, name="Phone")
+    TotpSecret.objects.all().delete()
+    with pytest.raises(InvalidToken) as error:
+        totp.confirm(row, Phone(secret).code())
+    assert error.value.detail == pending_logins.ENDED
+    assert not TotpSecret.objects.exists()
 
 
 @pytest.mark.parametrize("verified", [False, True])
