@@ -54,7 +54,7 @@ def _never(user: User, mail: OutboxMail) -> str:
 class Kind:
     """A kind of email.
 
-    `label` names it to admins. `purpose` is that of the token in its link, and `page` the path to which the link leads.
+    `label` names it to administrators. `purpose` is that of the token in its link, and `page` the path of the link.
     `why_obsolete` returns why the user no longer needs the email, or "". An email that `is_notice` is sent to suspended
     users, too. `samples` are details with which the kind can be previewed, once for each of its forms.
     """

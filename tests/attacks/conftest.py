@@ -88,7 +88,7 @@ def guarded(service: Service, database: dict[str, str]) -> Iterator[Service]:
 
 @pytest.fixture
 def root(service: Service) -> Person:
-    """Whoever is the admin by now."""
+    """The first administrator, in a new session."""
     return log_in(service, service.admin_email, ADMIN_PASSWORD)
 
 
@@ -110,7 +110,7 @@ def bruno(service: Service) -> Person:
 
 @pytest.fixture
 def with_role(service: Service, root: Person) -> Callable[..., Person]:
-    """Somebody new with a role of their own: with_role("dora", "users.view")."""
+    """Makes a new user with a role of their own: with_role("dora", "users.view")."""
 
     def make(name: str, *permissions: str) -> Person:
         role = f"{name}-{secrets.token_hex(6)}"

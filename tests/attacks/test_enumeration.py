@@ -1,4 +1,4 @@
-"""Nothing tells who has an account: same bytes, same headers, and times that cannot be told apart.
+"""No response reveals whether an account exists: same bytes, same headers, and times that cannot be told apart.
 
 Times are compared as distributions of samples that are taken in turn. A difference must show both in how often one is
 the slower of two and in the quick quarter of each, so that a busy machine alone does not make one.

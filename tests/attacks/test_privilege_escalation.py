@@ -10,7 +10,7 @@ import pytest
 from tests.attacks.client import Answer, Call
 from tests.attacks.service import API, MANAGER, PASSWORD, Person, Service, log_in, new_address
 
-#: Everything that a row holds or a form of somebody's might, under each name that a careless serializer would take.
+#: Everything that a row holds or a user's form might, under each name that a careless serializer would take.
 FORBIDDEN_FIELDS: dict[str, Any] = {
     "role": "admin",
     "role_id": 1,
