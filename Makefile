@@ -75,7 +75,7 @@ secrets: ## generate the missing files in secrets/ that docker-compose.yml mount
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS)
 
 # Creates the virtual environment and installs a requirements file into it. Skips both if the same file was already
-# installed with the same Python.
+# installed with the same Python. pip would compile one file after the other; compileall uses all cores.
 define install
 @stamp="$(VENV)/.$(1).installed"; \
 fingerprint() { $(BIN)/python -c 'import sys; print(sys.version)' && cat $(1); }; \
@@ -86,7 +86,8 @@ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
   { echo "Python's venv module is missing: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }; \
 echo "Installing $(1) into $(VENV); this takes a minute and happens once." >&2; \
 $(PYTHON) -m venv $(VENV) && \
-$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $(1) && \
+{ $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true; } && \
 fingerprint | cksum > $$stamp
 endef
 
