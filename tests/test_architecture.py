@@ -7,6 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import pytest
+
+pytestmark = pytest.mark.xdist_group("sources")  # in one process, which parses each file once
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("usermanager", "notifications", "accounts")
 FOLDERS = (*PACKAGES, "tests", "bench")
@@ -92,9 +96,15 @@ def modules() -> dict[str, Path]:
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    """Returns the syntax tree of a module of the product, which several tests read."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports() -> list[Import]:
     """Returns every import in these modules, also of libraries."""
-    return [one for name, path in modules().items() for one in _imports(name, ast.parse(path.read_text()))]
+    return [one for name, path in modules().items() for one in _imports(name, parsed(path))]
 
 
 @cache
@@ -150,9 +160,7 @@ def test_functions_import_nothing_except_when_an_app_is_ready() -> None:
 
 
 def test_imports_are_absolute() -> None:
-    relative = [
-        name for name, path in modules().items() if any(map(_is_relative, ast.walk(ast.parse(path.read_text()))))
-    ]
+    relative = [name for name, path in modules().items() if any(map(_is_relative, ast.walk(parsed(path))))]
     assert not relative
 
 
@@ -234,7 +242,7 @@ def _is_in(name: str, room: str) -> bool:
 
 def _is_bare_package(name: str) -> bool:
     """Returns whether an __init__.py contains at most a docstring."""
-    return name in PACKAGES and len(ast.parse(modules()[name].read_text()).body) <= 1
+    return name in PACKAGES and len(parsed(modules()[name]).body) <= 1
 
 
 def _may_import(importer: str, imported: str) -> bool:
@@ -254,4 +262,4 @@ def _functions(folder: str) -> Iterator[tuple[str, int]]:
 
 
 def _docstring(path: Path) -> str | None:
-    return ast.get_docstring(ast.parse(path.read_text()))
+    return ast.get_docstring(parsed(path))

@@ -14,7 +14,11 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple, TypeGuard
 
-from tests.test_architecture import PACKAGES, ROOT, modules
+import pytest
+
+from tests.test_architecture import PACKAGES, ROOT, modules, parsed
+
+pytestmark = pytest.mark.xdist_group("sources")  # in the process of tests/test_architecture.py
 
 HEADING = "## Private parts we rely on"
 
@@ -155,7 +159,7 @@ def _uses(module: str) -> Iterator[Use]:
         yield from (Use(module, name) for name in names)
         if isinstance(node, ast.ClassDef):
             yield from (Use(module, name) for name in _overrides(module, node))
-    if "gunicorn.workers" in ast.dump(tree):
+    if "gunicorn.workers" in modules()[module].read_text():
         attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         yield from (Use(module, name) for name in attributes & _names_of_gunicorn())
 
@@ -252,9 +256,8 @@ def _names(module: str) -> set[str]:
     return found | {str(node.value) for node in ast.walk(_tree(module)) if isinstance(node, ast.Constant)}
 
 
-@cache
 def _tree(module: str) -> ast.Module:
-    return ast.parse(modules()[module].read_text())
+    return parsed(modules()[module])
 
 
 def _exists(owner: str, name: str) -> bool:

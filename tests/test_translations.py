@@ -5,6 +5,7 @@ import html
 import io
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from django.conf import settings
 from django.utils.translation.template import templatize
+
+pytestmark = pytest.mark.xdist_group("sources")  # in one process, which reads each file once
 
 ROOT = Path(__file__).parent.parent
 APPS = ("accounts", "notifications", "usermanager")
@@ -95,13 +98,16 @@ def folder(app: str, language: str) -> Path:
     return ROOT / app / "locale" / language / "LC_MESSAGES"
 
 
+@cache
 def catalog(app: str, language: str) -> Catalog:
     with folder(app, language).joinpath("django.po").open("rb") as file:
         return read_po(file, locale=language)
 
 
-def messages(app: str) -> Iterator[str | Sequence[str]]:
-    """Yields the texts of an app's code and templates that are marked for translation."""
+@cache
+def messages(app: str) -> list[str | Sequence[str]]:
+    """Returns the texts of an app's code and templates that are marked for translation."""
+    found: list[str | Sequence[str]] = []
     for path in sorted((ROOT / app).rglob("*")):
         if path.suffix == ".py" and "migrations" not in path.parts:
             source = path.read_bytes()
@@ -109,7 +115,8 @@ def messages(app: str) -> Iterator[str | Sequence[str]]:
             source = templatize(path.read_text()).encode()
         else:
             continue
-        yield from (message for _line, message, _comments, _context in extract("python", io.BytesIO(source), KEYWORDS))
+        found += (message for _line, message, _comments, _context in extract("python", io.BytesIO(source), KEYWORDS))
+    return found
 
 
 def unmarked(tree: ast.Module) -> Iterator[str]:
