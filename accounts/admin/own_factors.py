@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from accounts import enrolment, factor_changes, freshness, passkey_registration
-from accounts.admin import fresh_login, login, page_urls, second_step
+from accounts.admin import login, page_urls, second_step, step_up
 from accounts.admin.proof_forms import CodeForm
 from accounts.enrolment import Enrolled, Enrolling, NewTotp
 from accounts.errors import AccountError, InvalidInput, InvalidSecondFactor, InvalidToken
@@ -47,7 +47,7 @@ def view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     if handler is None or (enrolling.session is None and named not in BEFORE_LOGIN):
         raise BadRequest
     if not _is_fresh(enrolling):
-        return fresh_login.ask(request, _address(request))
+        return step_up.ask(request, _address(request))
     return handler(request, site, enrolling)
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import permissions, roles
-from accounts.admin import fresh_login, page_urls
+from accounts.admin import page_urls, step_up
 from accounts.admin.base import PanelModelAdmin, get_actor
 from accounts.admin.forms import UseCaseForm
 from accounts.models import Role
@@ -121,7 +121,7 @@ class RoleAdmin(PanelModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         form = super().get_form(request, obj, change, **options)
-        form.is_fresh, form.page = fresh_login.is_fresh(request), request.path
+        form.is_fresh, form.page = step_up.is_fresh(request), request.path
         return form
 
     def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> list[str]:

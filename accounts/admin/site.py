@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.i18n import set_language
 
 from accounts import passkey_login
-from accounts.admin import fresh_login, login, overview, own_factors, proof_forms, second_step
+from accounts.admin import login, overview, own_factors, proof_forms, second_step, step_up
 from accounts.mfa import policy
 
 #: Models of other packages that the panel leaves out: a user has one role, and an outbox row has its own result.
@@ -64,7 +64,7 @@ class Panel(admin.AdminSite):
             path("language/", set_language, name="language"),
             path("login/second/", lambda request: second_step.view(request, self), name="second_step"),
             path("second-factor/", lambda request: own_factors.view(request, self), name="second_factor"),
-            path("confirm/", self.admin_view(lambda request: fresh_login.view(request, self)), name="confirm"),
+            path("confirm/", self.admin_view(lambda request: step_up.view(request, self)), name="confirm"),
         ]
         return ours + patterns
 
@@ -95,8 +95,8 @@ class Panel(admin.AdminSite):
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         session = login.get_session(request)
-        if session and session.user.mfa_enabled and not fresh_login.is_fresh(request):
-            return fresh_login.ask(request, request.path)
+        if session and session.user.mfa_enabled and not step_up.is_fresh(request):
+            return step_up.ask(request, request.path)
         context = {**self.each_context(request), **(extra_context or {})}
         return login.PasswordChange.as_view(extra_context=context)(request)
 

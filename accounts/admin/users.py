@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import audit, invitations, suspension, users
-from accounts.admin import csv_download, formatting, fresh_login, page_urls, sections, user_actions
+from accounts.admin import csv_download, formatting, page_urls, sections, step_up, user_actions
 from accounts.admin.base import get_actor, has_permission
 from accounts.admin.bulk_actions import BulkActions
 from accounts.admin.day_filter import DayFilter
@@ -137,8 +137,8 @@ class UserAdmin(BulkActions):
         user = self._get_target(request, pk, action.permission if action else "")
         if action is None:
             raise PermissionDenied
-        if action.needs_fresh_login and not fresh_login.is_fresh(request):
-            return fresh_login.ask(request, page_urls.user(user.pk))
+        if action.needs_fresh_login and not step_up.is_fresh(request):
+            return step_up.ask(request, page_urls.user(user.pk))
         form = action.form_for(get_actor(request), request.POST)
         if not form.is_valid():
             self.message_user(request, str(next(iter(form.errors.values()))[0]), messages.ERROR)

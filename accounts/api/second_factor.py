@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,8 +12,9 @@ from accounts import second_factor
 from accounts.api.base import ApiView, AuthenticatedRequest, PublicView, read_input
 from accounts.api.input_fields import PasswordField, StrictCharField, TokenField
 from accounts.api.login import TOKENS_EXAMPLE, sign_in_body, tokens
-from accounts.api.schema import TOKEN_ERRORS, USER_EXAMPLE, operation
+from accounts.api.schema import AUTHENTICATION_ERRORS, OWN_OPTIONS_EXAMPLE, TOKEN_ERRORS, USER_EXAMPLE, operation
 from accounts.api.serializers import SignInSerializer, TokensSerializer
+from accounts.mfa import passkey_options
 from accounts.mfa.given import Given
 
 SIGN_IN_EXAMPLE = {**TOKENS_EXAMPLE, "user": {**USER_EXAMPLE, "email_verified": True, "mfa_enabled": True}}
@@ -80,6 +82,19 @@ class SecondFactorView(PublicView):
     def post(self, request: Request) -> Response:
         data = read_input(SecondFactorInput, request)
         return Response(sign_in_body(second_factor.finish_login(data["mfa_token"], given_in(data))))
+
+
+class StepUpOptionsView(ApiView):
+    @operation(
+        "Begin to authenticate again with a passkey",
+        description="The response is a `PublicKeyCredentialRequestOptionsJSON` with the user's own passkeys.",
+        operation_id="begin_step_up",
+        success=(200, OpenApiTypes.OBJECT),
+        errors=AUTHENTICATION_ERRORS,
+        response_example=OWN_OPTIONS_EXAMPLE,
+    )
+    def post(self, request: AuthenticatedRequest) -> Response:
+        return Response(passkey_options.for_step_up(request.auth))
 
 
 class StepUpInput(ProofInput):

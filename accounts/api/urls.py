@@ -9,13 +9,14 @@ from accounts.api import (
     enrolment,
     invitations,
     login,
-    passkeys,
+    passkey_login,
+    passkey_registration,
     passwords,
     registration,
     second_factor,
 )
 from accounts.api.audit import AuditViewSet, UserAuditViewSet
-from accounts.api.factors import FactorOfUserViewSet, FactorViewSet, OwnFactorView, RecoveryCodesView
+from accounts.api.factor_changes import FactorOfUserViewSet, FactorViewSet, OwnFactorView, RecoveryCodesView
 from accounts.api.me import MeView
 from accounts.api.personal_data import ExportView
 from accounts.api.roles import RoleViewSet
@@ -32,15 +33,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/register/", registration.RegisterView.as_view()),
     path("auth/login/", login.LoginView.as_view()),
     path("auth/login/second-factor/", second_factor.SecondFactorView.as_view()),
-    path("auth/passkey/options/", passkeys.LoginOptionsView.as_view()),
-    path("auth/passkey/", passkeys.PasskeyLoginView.as_view()),
+    path("auth/passkey/options/", passkey_login.LoginOptionsView.as_view()),
+    path("auth/passkey/", passkey_login.PasskeyLoginView.as_view()),
     path("auth/step-up/", second_factor.StepUpView.as_view()),
-    path("auth/step-up/options/", passkeys.StepUpOptionsView.as_view()),
+    path("auth/step-up/options/", second_factor.StepUpOptionsView.as_view()),
     path("auth/totp/", enrolment.TotpView.as_view()),
     path("auth/totp/confirm/", enrolment.ConfirmTotpView.as_view()),
     path("auth/recovery-codes/", RecoveryCodesView.as_view()),
-    path("auth/passkeys/", passkeys.PasskeysView.as_view()),
-    path("auth/passkeys/options/", passkeys.PasskeyOptionsView.as_view()),
+    path("auth/passkeys/", passkey_registration.PasskeysView.as_view()),
+    path("auth/passkeys/options/", passkey_registration.PasskeyOptionsView.as_view()),
     path("auth/token/refresh/", login.RefreshView.as_view()),
     path("auth/token/verify/", login.VerifyView.as_view()),
     path("auth/logout/", login.LogoutView.as_view()),

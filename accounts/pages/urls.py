@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from accounts.pages import link_requests, links, second_factor
+from accounts.pages import enrolment, link_requests, links
 
 # Django's login page links to the URL named admin_password_reset.
 urlpatterns = [
@@ -11,7 +11,7 @@ urlpatterns = [
     re_path(r"^verify-email/?$", links.VerifyEmail.as_view(), name="verify-email"),
     re_path(r"^change-email/?$", links.ChangeEmail.as_view(), name="change-email"),
     re_path(r"^accept-invitation/?$", links.AcceptInvitation.as_view(), name="accept-invitation"),
-    re_path(r"^set-up-second-factor/?$", second_factor.SetUpSecondFactor.as_view(), name="set-up-second-factor"),
+    re_path(r"^set-up-second-factor/?$", enrolment.SetUpSecondFactor.as_view(), name="set-up-second-factor"),
     re_path(r"^forgot-password/?$", link_requests.ForgotPassword.as_view(), name="admin_password_reset"),
     re_path(r"^resend-verification/?$", link_requests.ResendVerification.as_view(), name="resend-verification"),
 ]

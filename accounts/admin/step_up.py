@@ -15,7 +15,7 @@ from accounts.errors import InvalidCredentials, InvalidSecondFactor, Overloaded,
 from accounts.mfa import passkey_options
 from accounts.models import Session
 
-TEMPLATE = "admin/accounts/fresh_login.html"
+TEMPLATE = "admin/accounts/step_up.html"
 
 
 def is_fresh(request: HttpRequest) -> bool:

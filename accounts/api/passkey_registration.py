@@ -1,4 +1,4 @@
-"""Signs in with a passkey, and adds passkeys. The browser needs options first, with a challenge that it has signed."""
+"""Adds passkeys. The browser needs options first, with a challenge that the passkey signs."""
 
 from typing import Any
 
@@ -7,23 +7,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import passkey_login, passkey_registration
-from accounts.api.base import ApiView, AuthenticatedRequest, PublicView, created, read_input
+from accounts import passkey_registration
+from accounts.api.base import PublicView, created
 from accounts.api.enrolment import AUTH, RECOVERY_CODES_EXAMPLE, EnrolledSerializer, enrolled_body, read_enrolment
 from accounts.api.input_fields import StrictCharField, TokenField
-from accounts.api.login import sign_in_body
-from accounts.api.schema import (
-    AUTHENTICATION_ERRORS,
-    FACTOR_EXAMPLE,
-    OWN_OPTIONS_EXAMPLE,
-    REQUEST_OPTIONS_EXAMPLE,
-    TOKEN_ERRORS,
-    USER_EXAMPLE,
-    operation,
-)
+from accounts.api.passkey_login import ASSERTION_EXAMPLE
+from accounts.api.schema import FACTOR_EXAMPLE, TOKEN_ERRORS, USER_EXAMPLE, operation
 from accounts.api.second_factor import SIGN_IN_EXAMPLE, PasskeyField
-from accounts.api.serializers import SignInSerializer
-from accounts.mfa import passkey_options
 from accounts.validators import FACTOR_NAME_MAX_LENGTH, validate_name
 
 CREATION_OPTIONS_EXAMPLE = {
@@ -36,60 +26,8 @@ CREATION_OPTIONS_EXAMPLE = {
     "authenticatorSelection": {"residentKey": "required", "requireResidentKey": True, "userVerification": "required"},
     "attestation": "none",
 }
-ASSERTION_EXAMPLE = {
-    "id": "m8Zt…",
-    "rawId": "m8Zt…",
-    "type": "public-key",
-    "response": {"clientDataJSON": "eyJ0…", "authenticatorData": "SZYN…", "signature": "MEUC…", "userHandle": "AZOI…"},
-}
 ATTESTATION_EXAMPLE = {**ASSERTION_EXAMPLE, "response": {"clientDataJSON": "eyJ0…", "attestationObject": "o2Nm…"}}
 PASSKEY_FACTOR_EXAMPLE = {**FACTOR_EXAMPLE, "type": "passkey", "name": "Passkey", "is_synced": True}
-
-
-class LoginOptionsView(PublicView):
-    @operation(
-        "Begin to log in with a passkey",
-        description="The response is a `PublicKeyCredentialRequestOptionsJSON`, alike for all users.",
-        success=(200, OpenApiTypes.OBJECT),
-        errors=["not_found"],
-        response_example=REQUEST_OPTIONS_EXAMPLE,
-    )
-    def post(self, request: Request) -> Response:
-        return Response(passkey_login.begin())
-
-
-class PasskeyLoginInput(serializers.Serializer[Any]):
-    passkey = PasskeyField()
-
-
-class PasskeyLoginView(PublicView):
-    @operation(
-        "Log in with a passkey",
-        description="Needs no password and no second factor: the passkey must have verified the user.",
-        request=PasskeyLoginInput,
-        success=(200, SignInSerializer),
-        errors=[
-            *("invalid_credentials", "email_not_verified", "account_suspended", "throttled"),
-            *("enrolment_required", "not_found"),
-        ],
-        request_example={"passkey": ASSERTION_EXAMPLE},
-        response_example=SIGN_IN_EXAMPLE,
-    )
-    def post(self, request: Request) -> Response:
-        return Response(sign_in_body(passkey_login.finish(read_input(PasskeyLoginInput, request)["passkey"])))
-
-
-class StepUpOptionsView(ApiView):
-    @operation(
-        "Begin to authenticate again with a passkey",
-        description="The response is a `PublicKeyCredentialRequestOptionsJSON` with the user's own passkeys.",
-        operation_id="begin_step_up",
-        success=(200, OpenApiTypes.OBJECT),
-        errors=AUTHENTICATION_ERRORS,
-        response_example=OWN_OPTIONS_EXAMPLE,
-    )
-    def post(self, request: AuthenticatedRequest) -> Response:
-        return Response(passkey_options.for_step_up(request.auth))
 
 
 class PasskeyOptionsInput(serializers.Serializer[Any]):
