@@ -6,7 +6,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.errors import FreshLoginRequired
-from accounts.mfa import given
+from accounts.mfa import submitted_proofs
 from accounts.models import Session
 
 
@@ -16,7 +16,7 @@ def require(session: Session) -> None:
         seconds = int(settings.FRESH_LOGIN_LIFETIME.total_seconds())
         level = ', acr_values="aal2"' if session.user.mfa_enabled else ""
         challenge = f'Bearer error="insufficient_user_authentication"{level}, max_age="{seconds}"'
-        raise FreshLoginRequired(challenge, given.methods(session.user) or ["password"])
+        raise FreshLoginRequired(challenge, submitted_proofs.available_methods(session.user) or ["password"])
 
 
 def is_fresh(session: Session) -> bool:

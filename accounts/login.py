@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts import audit, credentials, sessions
 from accounts.errors import EmailNotVerified, EnrolmentRequired, InvalidCredentials, SecondFactorRequired
 from accounts.jwt import access_tokens
-from accounts.mfa import given, passkey_options, pending_logins, policy
+from accounts.mfa import passkey_options, pending_logins, policy, submitted_proofs
 from accounts.mfa.pending_logins import Purpose
 from accounts.mfa.proofs import PASSWORD, Proof
 from accounts.models import Session, User
@@ -94,7 +94,7 @@ def log_out(token: str) -> None:
 
 
 def _begin_second_factor(user: User) -> dict[str, Any]:
-    members, methods = _begin(user, Purpose.LOGIN), given.methods(user)
+    members, methods = _begin(user, Purpose.LOGIN), submitted_proofs.available_methods(user)
     if "passkey" not in methods:
         return {**members, "methods": methods}
     digest = pending_logins.digest_of(members["mfa_token"])

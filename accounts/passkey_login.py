@@ -58,7 +58,7 @@ def finish(
 def _sign_in(
     passkey: Passkey, answer: Mapping[str, Any], lifetime: timedelta | None, require: Callable[[User], None]
 ) -> SignIn:
-    proof = passkeys.check(passkey, answer, challenges.ANONYMOUS)
+    proof = passkeys.check_assertion(passkey, answer, challenges.ANONYMOUS)
     credentials.require_may_log_in(passkey.user)
     require(passkey.user)
     policy.require_not_overdue(passkey.user)

@@ -8,15 +8,15 @@ from accounts import audit, authorization, credentials, login, sessions
 from accounts.errors import InvalidCredentials, InvalidSecondFactor
 from accounts.jwt import access_tokens
 from accounts.login import SignIn
-from accounts.mfa import attempts, challenges, given, pending_logins, recovery_codes
-from accounts.mfa.given import Given
+from accounts.mfa import attempts, challenges, pending_logins, recovery_codes, submitted_proofs
 from accounts.mfa.pending_logins import Purpose
 from accounts.mfa.proofs import PASSWORD, Proof
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import Session, User
 from accounts.signals import recovery_code_used
 
 
-def finish_login(mfa_token: str, sent: Given, *, lifetime: timedelta | None = None) -> SignIn:
+def finish_login(mfa_token: str, submitted: SubmittedProof, *, lifetime: timedelta | None = None) -> SignIn:
     """Opens a session for a pending login whose second factor is right. It lasts for `lifetime` or SESSION_LIFETIME.
 
     Raises InvalidToken for a pending login that is unknown, expired or used up, EmailNotVerified if the user's address
@@ -25,9 +25,9 @@ def finish_login(mfa_token: str, sent: Given, *, lifetime: timedelta | None = No
     """
     pending = pending_logins.find(mfa_token, Purpose.LOGIN)
     credentials.require_may_log_in(pending.user)
-    with attempts.counted(pending.user, sent.method, follows_password=True):
+    with attempts.counted(pending.user, submitted.method, follows_password=True):
         pending_logins.count_attempt(pending)
-        proof = given.check(pending.user, sent, challenges.of_pending_login(bytes(pending.digest)))
+        proof = submitted_proofs.check(pending.user, submitted, challenges.of_pending_login(bytes(pending.digest)))
         with transaction.atomic():
             user = pending_logins.lock_user(pending)
             pending_logins.use_up(pending)
@@ -35,15 +35,15 @@ def finish_login(mfa_token: str, sent: Given, *, lifetime: timedelta | None = No
             return login.sign_in(user, proof.after_password(), lifetime=lifetime)
 
 
-def step_up(session: Session, sent: Given) -> SignIn:
+def step_up(session: Session, submitted: SubmittedProof) -> SignIn:
     """Records a fresh login in the session of a user who has a second factor, and returns new tokens.
 
     Raises InvalidSecondFactor, also for a user who has none, Throttled, TokenNotValid.
     """
     if not session.user.mfa_enabled:
         raise InvalidSecondFactor
-    with attempts.counted(session.user, sent.method):
-        proof = given.check(session.user, sent, challenges.of_step_up(session))
+    with attempts.counted(session.user, submitted.method):
+        proof = submitted_proofs.check(session.user, submitted, challenges.of_step_up(session))
         with transaction.atomic():
             user = authorization.lock_oneself(session.user)
             _use_up(proof, user)

@@ -32,7 +32,7 @@ from accounts.errors import (
     TokenNotValid,
 )
 from accounts.forms import add_account_error
-from accounts.mfa import given
+from accounts.mfa import submitted_proofs
 from accounts.mfa.proofs import PASSWORD
 from accounts.models import Session, User
 
@@ -75,7 +75,7 @@ class LoginForm(AdminAuthenticationForm):
 
     def _sign_in_with_passkey(self) -> User:
         """Opens a session, which _open_session() finds, for the answer that passkeys.js sends in a form of its own."""
-        answer = given.read_passkey(self.data["passkey"])
+        answer = submitted_proofs.read_passkey(self.data["passkey"])
         session = passkey_login.finish(answer, lifetime=LIFETIME, require=_require_access).session
         if self.request is not None:
             self.request.opened_session = session  # type: ignore[attr-defined]

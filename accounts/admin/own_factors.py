@@ -24,7 +24,7 @@ from accounts.admin.proof_forms import CodeForm
 from accounts.enrolment import Enrolled, Enrolling, NewTotp
 from accounts.errors import AccountError, InvalidInput, InvalidSecondFactor, InvalidToken
 from accounts.forms import FactorNameField
-from accounts.mfa import factors, given, policy, recovery_codes, totp_setup
+from accounts.mfa import factors, policy, recovery_codes, submitted_proofs, totp_setup
 
 TOTP_KEY = "accounts.totp"  # in Django's session: the id of the enrolment that this browser began
 TEMPLATE = "admin/accounts/own_factors.html"
@@ -92,7 +92,7 @@ def _add_passkey(request: HttpRequest, site: AdminSite, enrolling: Enrolling) ->
     try:
         enrolment.require_allowed(enrolling)
         name = request.POST.get("name", "").strip() and _read_name(request)
-        answer = given.read_passkey(request.POST.get("passkey", ""))
+        answer = submitted_proofs.read_passkey(request.POST.get("passkey", ""))
         enrolled = passkey_registration.finish(enrolling, answer, name=name)
     except InvalidToken:
         return _restart(request)

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.errors import AccountError
-from accounts.mfa import given
-from accounts.mfa.given import Given
+from accounts.mfa import submitted_proofs
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import User
 
 MAX_LENGTH = 1024
@@ -52,8 +52,8 @@ class CodeForm(ProofForm):
             self.fields["code"].label = _("Recovery code")
 
     @property
-    def given(self) -> Given:
-        return given.from_text(self.cleaned_data["code"])
+    def submitted(self) -> SubmittedProof:
+        return submitted_proofs.from_text(self.cleaned_data["code"])
 
 
 class FactorForm(CodeForm):
@@ -66,8 +66,12 @@ class FactorForm(CodeForm):
         self.fields["code"].required = not self.has_passkey
 
     @property
-    def given(self) -> Given:
-        return Given(passkey=given.read_passkey(self.data["passkey"])) if self.has_passkey else super().given
+    def submitted(self) -> SubmittedProof:
+        return (
+            SubmittedProof(passkey=submitted_proofs.read_passkey(self.data["passkey"]))
+            if self.has_passkey
+            else super().submitted
+        )
 
 
 class PasswordProofForm(ProofForm):
@@ -84,7 +88,7 @@ class PasswordProofForm(ProofForm):
 def factor_form(request: HttpRequest, user: User) -> FactorForm:
     """Returns the form for a second factor of the user, filled in by a POST request."""
     data = request.POST if request.method == "POST" else None
-    return FactorForm(data, methods=given.methods(user), has_letters="letters" in request.GET)
+    return FactorForm(data, methods=submitted_proofs.available_methods(user), has_letters="letters" in request.GET)
 
 
 def passkey_context(form: ProofForm, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     form = proof_forms.factor_form(request, user)
     try:
         if form.is_valid():
-            return enter(request, second_factor.finish_login(token, form.given, lifetime=login.LIFETIME).session)
+            return enter(request, second_factor.finish_login(token, form.submitted, lifetime=login.LIFETIME).session)
     except (InvalidToken, InvalidCredentials, EmailNotVerified):
         return start_again(request)
     except (InvalidSecondFactor, Throttled) as error:

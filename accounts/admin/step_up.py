@@ -58,6 +58,6 @@ def _form(request: HttpRequest, session: Session) -> ProofForm:
 
 def _step_up(session: Session, form: ProofForm) -> None:
     if isinstance(form, FactorForm):
-        second_factor.step_up(session, form.given)
+        second_factor.step_up(session, form.submitted)
     else:
         second_factor.step_up_with_password(session, form.cleaned_data["password"])

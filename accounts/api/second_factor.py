@@ -15,7 +15,7 @@ from accounts.api.login import TOKENS_EXAMPLE, sign_in_body, tokens
 from accounts.api.schema import AUTHENTICATION_ERRORS, OWN_OPTIONS_EXAMPLE, TOKEN_ERRORS, USER_EXAMPLE, operation
 from accounts.api.serializers import SignInSerializer, TokensSerializer
 from accounts.mfa import passkey_options
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 
 SIGN_IN_EXAMPLE = {**TOKENS_EXAMPLE, "user": {**USER_EXAMPLE, "email_verified": True, "mfa_enabled": True}}
 
@@ -60,9 +60,9 @@ class ProofInput(serializers.Serializer[Any]):
         return data
 
 
-def given_in(data: dict[str, Any]) -> Given:
+def submitted_in(data: dict[str, Any]) -> SubmittedProof:
     """Returns the proof in the data of a ProofInput."""
-    return Given(**{name: data[name] for name in Given._fields if name in data})
+    return SubmittedProof(**{name: data[name] for name in SubmittedProof._fields if name in data})
 
 
 class SecondFactorInput(ProofInput):
@@ -81,7 +81,7 @@ class SecondFactorView(PublicView):
     )
     def post(self, request: Request) -> Response:
         data = read_input(SecondFactorInput, request)
-        return Response(sign_in_body(second_factor.finish_login(data["mfa_token"], given_in(data))))
+        return Response(sign_in_body(second_factor.finish_login(data["mfa_token"], submitted_in(data))))
 
 
 class StepUpOptionsView(ApiView):
@@ -124,4 +124,4 @@ class StepUpView(ApiView):
         data = read_input(StepUpInput, request)
         if "password" in data:
             return Response(tokens(second_factor.step_up_with_password(request.auth, data["password"])))
-        return Response(tokens(second_factor.step_up(request.auth, given_in(data))))
+        return Response(tokens(second_factor.step_up(request.auth, submitted_in(data))))

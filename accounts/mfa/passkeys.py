@@ -76,7 +76,7 @@ def find(answer: Answer) -> Passkey | None:
     return Passkey.objects.select_related("user__role").filter(credential_id=credential_id).first()
 
 
-def check(passkey: Passkey, answer: Answer, scope: Scope) -> Proof:
+def check_assertion(passkey: Passkey, answer: Answer, scope: Scope) -> Proof:
     """Returns the proof, which is not used up yet. Raises InvalidSecondFactor, and PasskeyCounterFell for an answer
     that is right except for its counter.
 

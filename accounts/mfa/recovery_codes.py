@@ -40,7 +40,7 @@ def number_left(user: User) -> int:
     return RecoveryCode.objects.filter(user=user, used_at=None).count()
 
 
-def check(user: User, text: str) -> Proof | None:
+def find_proof(user: User, text: str) -> Proof | None:
     """Returns the proof for an unused code of the user, in upper or lower case, with or without dashes."""
     code = text.strip().upper().replace("-", "").replace(" ", "").translate(_ALIKE)
     if not _CODE.fullmatch(code):

@@ -72,7 +72,7 @@ def confirm(row: TotpSecret, code: str) -> bool:
     return True
 
 
-def check(user: User, code: str) -> Proof | None:
+def find_proof(user: User, code: str) -> Proof | None:
     """Returns the proof for a right code of a later step than any used before. None for any other text."""
     row = TotpSecret.objects.filter(user=user, confirmed_at__isnull=False).first()
     step = matching_step(row, code) if row else None

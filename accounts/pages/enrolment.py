@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import enrolment, passkey_registration
 from accounts.enrolment import Enrolling, NewTotp
 from accounts.errors import AccountError, Conflict, InvalidInput, InvalidSecondFactor, InvalidToken, TokenNotValid
-from accounts.mfa import factors, given, totp_setup
+from accounts.mfa import factors, submitted_proofs, totp_setup
 from accounts.one_time_tokens import Purpose
 from accounts.pages.forms import CodeForm, CurrentPasswordForm, EnrolmentForm, PasskeyForm
 from accounts.pages.links import LinkPage
@@ -74,7 +74,7 @@ class SetUpSecondFactor(LinkPage):
         form, status = PasskeyForm(self.request.POST), InvalidInput.status
         is_valid, enrolling = form.is_valid(), self._enrolling(form)
         if is_valid:
-            answer = given.read_passkey(form.cleaned_data["passkey"])
+            answer = submitted_proofs.read_passkey(form.cleaned_data["passkey"])
             try:
                 codes = passkey_registration.finish_without_login(enrolling, answer, name=form.cleaned_data["name"])
                 done = _("From now on, you need your passkey to sign in to %(site)s as %(email)s.")

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 
 from accounts import encryption, login, search, second_factor
 from accounts.errors import SecondFactorRequired
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import Role, TotpSecret, User
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +67,7 @@ def test_some_of_them_have_an_authenticator_app_with_the_printed_secret(capsys: 
     for user in (user for user in enrolled if user.is_active):
         with pytest.raises(SecondFactorRequired) as required:
             login.log_in(user.email, password)
-        assert second_factor.finish_login(str(required.value.members["mfa_token"]), Given(code=app.now()))
+        assert second_factor.finish_login(str(required.value.members["mfa_token"]), SubmittedProof(code=app.now()))
 
 
 def test_the_users_are_the_same_with_second_factors() -> None:

@@ -13,7 +13,7 @@ from accounts.admin import formatting
 from accounts.audit.kinds import DATA_ORDER
 from accounts.errors import all_errors
 from accounts.mfa import factors
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models.role import MfaPolicy
 from accounts.transfer.bulk_insert import Tally
 
@@ -53,7 +53,14 @@ def test_values_that_are_no_names_are_translated(data: dict[str, Any], shown: st
     ("key", "values"),
     [
         ("type", factors.NAMES.keys()),
-        ("method", {Given(code="1").method, Given(recovery_code="1").method, Given(passkey={}).method}),
+        (
+            "method",
+            {
+                SubmittedProof(code="1").method,
+                SubmittedProof(recovery_code="1").method,
+                SubmittedProof(passkey={}).method,
+            },
+        ),
         ("mfa", MfaPolicy.values),
         ("code", {error.code for error in all_errors()}),
     ],

@@ -11,7 +11,7 @@ from accounts import passwords, second_factor, users
 from accounts.errors import AccountError
 from accounts.jwt import access_tokens
 from accounts.mfa import attempts, pending_logins
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import AuditEvent, PendingLogin, Session, TotpSecret, User
 from accounts.one_time_tokens import Purpose, issue
 from tests.conftest import OTHER_PASSWORD, PASSWORD, refused
@@ -272,7 +272,7 @@ def test_a_raised_error_leaves_the_proof_unused(ana: User, phone: Phone) -> None
     token, code = pending_logins.begin(ana, PendingLogin.Purpose.LOGIN), phone.code()
     User.objects.filter(pk=ana.pk).update(is_active=False)
     with pytest.raises(AccountError):
-        second_factor.finish_login(token, Given(code=code))
+        second_factor.finish_login(token, SubmittedProof(code=code))
     User.objects.filter(pk=ana.pk).update(is_active=True)
     attempts.forget(ana)
-    assert second_factor.finish_login(token, Given(code=code)).session.acr == "aal2"
+    assert second_factor.finish_login(token, SubmittedProof(code=code)).session.acr == "aal2"

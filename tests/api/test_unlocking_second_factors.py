@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 from accounts import second_factor, users
 from accounts.errors import AccountError, InvalidSecondFactor, Throttled
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import AuditEvent, Session, User
 from tests.admin.second_factors import sign_in, text
 from tests.api.requests import API, log_in, post
@@ -16,7 +16,7 @@ from tests.conftest import OTHER_PASSWORD, refused
 from tests.second_factors import enrol, signed_in
 
 pytestmark = pytest.mark.django_db
-GUESS = Given(code="wrong")
+GUESS = SubmittedProof(code="wrong")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from accounts import enrolment, login, second_factor
 from accounts.errors import AccountError
 from accounts.login import SignIn
 from accounts.mfa import attempts, pending_logins, proofs, recovery_codes
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import Passkey, PendingLogin, RecoveryCode, Session, TotpSecret, User
 from tests import second_factors
 from tests.autocommit.racers import Action
@@ -69,7 +69,7 @@ class Owner:
         return session
 
     def finishing(self, mfa_token: str, **proof: Any) -> Action:
-        return partial(second_factor.finish_login, mfa_token, Given(**proof))
+        return partial(second_factor.finish_login, mfa_token, SubmittedProof(**proof))
 
     def codes_left(self) -> int:
         return recovery_codes.number_left(self.user)

@@ -11,7 +11,7 @@ from django.db import transaction
 from pytest_django import Settings
 
 from accounts import enrolment, factor_changes, login, one_time_tokens, passwords, second_factor, sessions, users
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import User
 from accounts.models.identifiers import new_id
 from accounts.one_time_tokens import Purpose
@@ -59,7 +59,9 @@ def beginning(cast: Cast, number: int) -> Action:
 
 
 def stepping_up(cast: Cast, number: int) -> Action:
-    return partial(second_factor.step_up, cast.olga.session(), Given(recovery_code=cast.olga.recovery_codes[number]))
+    return partial(
+        second_factor.step_up, cast.olga.session(), SubmittedProof(recovery_code=cast.olga.recovery_codes[number])
+    )
 
 
 def confirming(cast: Cast, number: int) -> Action:

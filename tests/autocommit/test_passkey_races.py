@@ -121,7 +121,7 @@ def test_what_changed_since_the_check_is_seen(
     authenticator.counter = 5
     passkey = Passkey.objects.get(user=scene.ana)
     answers = [authenticator.get(passkey_login.begin()) for _request in range(2)]
-    first, second = (passkeys.check(passkey, answers[one], challenges.ANONYMOUS) for one in (0, number))
+    first, second = (passkeys.check_assertion(passkey, answers[one], challenges.ANONYMOUS) for one in (0, number))
     with transaction.atomic():
         first.use_up()
     between(passkey)

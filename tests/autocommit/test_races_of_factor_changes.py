@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from accounts import factor_changes, second_factor
 from accounts.mfa import factors
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import PendingLogin, Role, Session
 from tests.autocommit.racers import Action, Track
 from tests.autocommit.races import EIGHT, FEW_ROUNDS, Owner, living, rejections, won
@@ -84,7 +84,7 @@ def test_no_login_and_no_change_outlives_a_reset(racers: Track, scene: Scene, ol
             partial(factor_changes.rename, olga.user, app.id, "x"),
             partial(factor_changes.remove, olga.user, key.id),
             partial(factor_changes.make_recovery_codes, olga.user),
-            partial(second_factor.step_up, olga.session(), Given(recovery_code=olga.recovery_codes[0])),
+            partial(second_factor.step_up, olga.session(), SubmittedProof(recovery_code=olga.recovery_codes[0])),
             olga.finishing(olga.mfa_token(), recovery_code=olga.recovery_codes[1]),
             olga.finishing(olga.mfa_token(), code=olga.code()),
         ]

@@ -13,7 +13,7 @@ from accounts import enrolment, factor_changes, login, one_time_tokens, password
 from accounts.errors import InvalidSecondFactor, TokenNotValid
 from accounts.limits import rate_limits
 from accounts.mfa import pending_logins, proofs
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import PendingLogin, RecoveryCode, Session, TotpSecret, User
 from accounts.models.identifiers import new_id
 from accounts.one_time_tokens import Purpose
@@ -87,7 +87,7 @@ def test_a_code_steps_up_once(racers: Track, olga: Owner, settings: Settings) ->
     settings.RATE_LIMITS = False
     for _round in range(ROUNDS):
         olga.begin_anew()
-        sessions, given = [olga.session() for _session in range(2)], Given(code=olga.code())
+        sessions, given = [olga.session() for _session in range(2)], SubmittedProof(code=olga.code())
         results = racers.race([partial(second_factor.step_up, sessions[place % 2], given) for place in range(EIGHT)])
         assert len(won(results)) == 1
         assert rejections(results) == {"invalid_second_factor"}
@@ -100,7 +100,7 @@ def test_a_code_steps_up_or_finishes_a_login(racers: Track, olga: Owner, setting
         olga.begin_anew()
         code, session = olga.code(), olga.session()
         finishing = [olga.finishing(olga.mfa_token(), code=code) for _login in range(4)]
-        stepping = [partial(second_factor.step_up, session, Given(code=code))] * 4
+        stepping = [partial(second_factor.step_up, session, SubmittedProof(code=code))] * 4
         assert len(won(racers.race([*finishing, *stepping]))) == 1
 
 
@@ -207,7 +207,7 @@ def test_no_older_refresh_token_survives_a_step_up(racers: Track, olga: Owner, s
     for place in range(FEW_ROUNDS):
         olga.begin_anew()
         session, refresh = login.open_session(olga.user, WITH_CODE)
-        step_up = partial(second_factor.step_up, session, Given(code=olga.code()))
+        step_up = partial(second_factor.step_up, session, SubmittedProof(code=olga.code()))
         stepped_up, *refreshed = racers.race([step_up, *[partial(login.refresh, refresh)] * (1 + place % 4)])
         older = {refresh} | {result.refresh for result in won(refreshed)}
         _has_one_family(sign_in(stepped_up), older)

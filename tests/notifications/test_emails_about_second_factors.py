@@ -11,7 +11,7 @@ from accounts import login, one_time_tokens, passwords, second_factor, signals, 
 from accounts.errors import InvalidSecondFactor, InvalidToken, SecondFactorRequired
 from accounts.limits.rates import Rate
 from accounts.mfa import proofs
-from accounts.mfa.given import Given
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import Role, User
 from accounts.models.role import MfaPolicy
 from accounts.one_time_tokens import Purpose
@@ -53,7 +53,7 @@ def fail_once(user: User) -> None:
     with pytest.raises(SecondFactorRequired) as pending_login:
         login.log_in(user.email, PASSWORD)
     with pytest.raises(InvalidSecondFactor):
-        second_factor.finish_login(pending_login.value.members["mfa_token"], Given(code="000000"))
+        second_factor.finish_login(pending_login.value.members["mfa_token"], SubmittedProof(code="000000"))
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
@@ -95,7 +95,7 @@ def test_a_used_recovery_code_is_announced_with_the_number_left(ana: User) -> No
     OutboxMail.objects.all().delete()
     with pytest.raises(SecondFactorRequired) as pending_login:
         login.log_in(ana.email, PASSWORD)
-    second_factor.finish_login(pending_login.value.members["mfa_token"], Given(recovery_code=code))
+    second_factor.finish_login(pending_login.value.members["mfa_token"], SubmittedProof(recovery_code=code))
     content = content_of(pending("recovery_code_used"))
     assert "Codes that still work: 9\n" in content.text
     assert "Codes that still work: <b>9</b>" in content.html

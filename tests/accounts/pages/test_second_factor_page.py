@@ -11,8 +11,8 @@ from pytest_django import Settings
 
 from accounts import login, one_time_tokens, second_factor
 from accounts.errors import SecondFactorRequired
-from accounts.mfa.given import Given
 from accounts.mfa.pending_logins import MAX_ATTEMPTS
+from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import AuditEvent, PendingLogin, RecoveryCode, Session, TotpSecret, User
 from accounts.models.identifiers import new_id
 from accounts.one_time_tokens import Purpose
@@ -80,7 +80,7 @@ def test_a_user_sets_up_an_app(
 def test_the_recovery_codes_are_shown_and_work(browser: Client, ana: User, secret: str) -> None:
     codes = CODE.findall(confirm(browser, sign_in(browser, secret)).content.decode())
     assert len(set(codes)) == 10
-    second_factor.finish_login(pending_login(fresh(ana)), Given(recovery_code=codes[0]))
+    second_factor.finish_login(pending_login(fresh(ana)), SubmittedProof(recovery_code=codes[0]))
     assert RecoveryCode.objects.filter(used_at=None).count() == 9
 
 

@@ -1,4 +1,4 @@
-"""What a client gives to prove a second factor, and how each kind is checked."""
+"""What a client submits to prove a second factor, and how each kind is checked."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from accounts.mfa.challenges import Scope
 from accounts.mfa.proofs import Proof
 from accounts.models import RecoveryCode, TotpSecret, User
 
-LONGEST_CODE = 8  # digits that authenticator apps show; ours show six
+MAX_CODE_LENGTH = 8  # digits: some authenticator apps show eight, those enrolled here six
 
 
-class Given(NamedTuple):
+class SubmittedProof(NamedTuple):
     """Exactly one of a code of the authenticator app, a recovery code and the answer of a passkey."""
 
     code: str | None = None
@@ -28,10 +28,10 @@ class Given(NamedTuple):
         return "totp" if self.code is not None else "recovery_code"
 
 
-def from_text(text: str) -> Given:
+def from_text(text: str) -> SubmittedProof:
     """Returns what a user typed into a field that takes both kinds of codes. A recovery code is longer."""
     compact = text.replace(" ", "").replace("-", "")
-    return Given(recovery_code=text) if len(compact) > LONGEST_CODE else Given(code=text)
+    return SubmittedProof(recovery_code=text) if len(compact) > MAX_CODE_LENGTH else SubmittedProof(code=text)
 
 
 def read_passkey(text: str) -> dict[str, Any]:
@@ -43,17 +43,17 @@ def read_passkey(text: str) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def check(user: User, given: Given, scope: Scope) -> Proof:
+def check(user: User, submitted: SubmittedProof, scope: Scope) -> Proof:
     """Returns the proof, which is not used up yet. Raises InvalidSecondFactor.
 
     `scope` is the one for which the challenge of a passkey must have been made.
     """
-    if given.code is not None:
-        proof = totp.check(user, given.code)
-    elif given.recovery_code is not None:
-        proof = recovery_codes.check(user, given.recovery_code)
+    if submitted.code is not None:
+        proof = totp.find_proof(user, submitted.code)
+    elif submitted.recovery_code is not None:
+        proof = recovery_codes.find_proof(user, submitted.recovery_code)
     else:
-        proof = _check_passkey(user, given.passkey or {}, scope)
+        proof = _check_passkey(user, submitted.passkey or {}, scope)
     if proof is None:
         raise InvalidSecondFactor
     return proof
@@ -61,10 +61,10 @@ def check(user: User, given: Given, scope: Scope) -> Proof:
 
 def _check_passkey(user: User, answer: Mapping[str, Any], scope: Scope) -> Proof | None:
     passkey = passkeys.find(answer)
-    return passkeys.check(passkey, answer, scope) if passkey and passkey.user_id == user.pk else None
+    return passkeys.check_assertion(passkey, answer, scope) if passkey and passkey.user_id == user.pk else None
 
 
-def methods(user: User) -> list[str]:
+def available_methods(user: User) -> list[str]:
     """Returns the methods that the user can use."""
     found = {
         "totp": TotpSecret.objects.filter(user=user, confirmed_at__isnull=False),
