@@ -10,8 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit, authorization, credentials, login, one_time_tokens, sessions
-from accounts.errors import Conflict, EmailNotVerified, EnrolmentRequired, InvalidSecondFactor, InvalidToken
-from accounts.jwt import access_tokens
+from accounts.errors import Conflict, EmailNotVerified, InvalidSecondFactor, InvalidToken
 from accounts.limits import rate_limits
 from accounts.login import SignIn
 from accounts.mfa import factors, pending_logins, recovery_codes, totp
@@ -73,7 +72,7 @@ def in_pending_login(mfa_token: str, *, lifetime: timedelta | None = None) -> En
     return Enrolling(pending.user, None, pending, lifetime)
 
 
-def log_in_with_link(emailed_token: str, password: str) -> str:
+def begin_with_link(emailed_token: str, password: str) -> str:
     """Begins a pending login for the user of an emailed link, who must add a second factor. Returns its token.
 
     Raises InvalidToken, EmailNotVerified and the errors of credentials.check_password(). Does not use up the link.
@@ -82,11 +81,7 @@ def log_in_with_link(emailed_token: str, password: str) -> str:
     user = credentials.check_password(token.user.email, password)
     if user.pk != token.user_id or user.mfa_enabled or user.mfa_reset_at is None:
         raise InvalidToken
-    try:
-        login.require_no_second_factor(user)
-    except EnrolmentRequired as required:
-        return str(required.members["mfa_token"])
-    raise InvalidToken
+    return str(login.begin_enrolment(user)["mfa_token"])
 
 
 def require_allowed(enrolling: Enrolling, emailed_token: str = "") -> None:
@@ -174,7 +169,7 @@ def finish(enrolling: Enrolling, user: User, factor: Factor, proof: Proof) -> En
     Call it in the transaction that stored the factor.
     """
     codes = finish_without_login(enrolling, user, factor)
-    return Enrolled(_sign_in(enrolling, user, proof), factor, codes)
+    return Enrolled(_tokens(enrolling, user, proof), factor, codes)
 
 
 def finish_without_login(enrolling: Enrolling, user: User, factor: Factor) -> list[str]:
@@ -216,11 +211,10 @@ def _lock_user(enrolling: Enrolling) -> User:
     return authorization.lock_oneself(enrolling.user)
 
 
-def _sign_in(enrolling: Enrolling, user: User, proof: Proof) -> SignIn:
+def _tokens(enrolling: Enrolling, user: User, proof: Proof) -> SignIn:
     """Returns new tokens of the session, or of one that it opens for a pending login."""
     session = enrolling.session
     if session is None:
         return login.sign_in(user, proof.after_password(), lifetime=enrolling.lifetime)
     session.user = user
-    refresh = sessions.step_up(session, proof)
-    return SignIn(session, access_tokens.issue(session), refresh)
+    return login.add_proof(session, proof)

@@ -32,23 +32,29 @@ class SignIn(NamedTuple):
 
 def log_in(email: str, password: str) -> SignIn:
     """Checks the password and opens a session. Raises the errors of credentials.check_password() and of
-    require_no_second_factor()."""
+    begin_second_step_if_needed()."""
     user = credentials.check_password(email, password)
-    require_no_second_factor(user)
+    begin_second_step_if_needed(user)
     return sign_in(user, PASSWORD)
 
 
-def require_no_second_factor(user: User) -> None:
-    """Begins a pending login and raises SecondFactorRequired if the user, whose password was checked, has a second
-    factor. Raises EnrolmentRequired if they must add one first, and EmailNotVerified if they can't."""
+def begin_second_step_if_needed(user: User) -> None:
+    """Begins a pending login and raises SecondFactorRequired, or EnrolmentRequired, for a user whose password was right
+    and who needs a second step. Raises EmailNotVerified if they can't add a factor."""
     if user.mfa_enabled:
         raise SecondFactorRequired(members=_begin_second_factor(user))
-    if not policy.is_overdue(user):
-        return
+    if policy.is_overdue(user):
+        raise EnrolmentRequired(members=begin_enrolment(user))
+
+
+def begin_enrolment(user: User) -> dict[str, Any]:
+    """Begins a pending login for a user who must add a second factor. Returns the members of EnrolmentRequired.
+
+    Raises EmailNotVerified if the user can't add one.
+    """
     if not user.email_verified:
         raise EmailNotVerified
-    needs_mail = user.mfa_reset_at is not None
-    raise EnrolmentRequired(members=_begin(user, Purpose.ENROLMENT) | {"needs_mail": needs_mail})
+    return _begin(user, Purpose.ENROLMENT) | {"needs_mail": user.mfa_reset_at is not None}
 
 
 def sign_in(user: User, proof: Proof, *, lifetime: timedelta | None = None) -> SignIn:
@@ -80,6 +86,15 @@ def open_session(user: User, proof: Proof, *, lifetime: timedelta | None = None)
         _announce_grace(user)
     session_opened.send(sender=User, user=user, session=session)
     return session, refresh
+
+
+def add_proof(session: Session, proof: Proof) -> SignIn:
+    """Records that the user authenticated again in the session, and issues its new tokens.
+
+    Raises TokenNotValid if the session has ended. Call it with the user's row locked.
+    """
+    refresh = sessions.record_step_up(session, proof)
+    return SignIn(session, access_tokens.issue(session), refresh)
 
 
 def refresh(token: str) -> SignIn:

@@ -4,9 +4,8 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from accounts import audit, authorization, credentials, login, sessions
+from accounts import audit, authorization, credentials, login
 from accounts.errors import InvalidCredentials, InvalidSecondFactor
-from accounts.jwt import access_tokens
 from accounts.login import SignIn
 from accounts.mfa import attempts, challenges, pending_logins, recovery_codes, submitted_proofs
 from accounts.mfa.pending_logins import Purpose
@@ -47,7 +46,7 @@ def step_up(session: Session, submitted: SubmittedProof) -> SignIn:
         with transaction.atomic():
             user = authorization.lock_oneself(session.user)
             _use_up(proof, user)
-            return _stepped_up(session, proof)
+            return login.add_proof(session, proof)
 
 
 def step_up_with_password(session: Session, password: str) -> SignIn:
@@ -63,7 +62,7 @@ def step_up_with_password(session: Session, password: str) -> SignIn:
         user = authorization.lock_oneself(session.user)
         if user.mfa_enabled or user.password != session.user.password:
             raise InvalidCredentials
-        return _stepped_up(session, PASSWORD)
+        return login.add_proof(session, PASSWORD)
 
 
 def _use_up(proof: Proof, user: User) -> None:
@@ -73,8 +72,3 @@ def _use_up(proof: Proof, user: User) -> None:
         left = recovery_codes.number_left(user)
         audit.record("recovery_code:used", user, actor=user, left=left)
         recovery_code_used.send(sender=User, user=user, left=left)
-
-
-def _stepped_up(session: Session, proof: Proof) -> SignIn:
-    refresh = sessions.step_up(session, proof)
-    return SignIn(session, access_tokens.issue(session), refresh)

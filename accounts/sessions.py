@@ -77,7 +77,7 @@ def rotate(refresh: str) -> tuple[Session, str]:
     raise TokenNotValid
 
 
-def step_up(session: Session, proof: Proof) -> str:
+def record_step_up(session: Session, proof: Proof) -> str:
     """Records that the user authenticated again in this session, and returns its new refresh token.
 
     The older refresh tokens no longer work, not even within the grace period: a thief who has one would get an access

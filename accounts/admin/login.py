@@ -137,7 +137,7 @@ def _authenticate(email: str, password: str) -> User:
     user = credentials.check_password(email, password)
     _require_access(user)
     try:
-        login.require_no_second_factor(user)
+        login.begin_second_step_if_needed(user)
     except EnrolmentRequired as error:
         if error.members["needs_mail"]:
             raise EnrolmentRequired(RESET, members=error.members) from error

@@ -47,7 +47,7 @@ class SetUpSecondFactor(LinkPage):
     def perform(self, data: dict[str, Any]) -> HttpResponse:
         """Begins the enrolment after the right password, and shows the secret of the app."""
         try:
-            mfa_token = enrolment.log_in_with_link(self.secret, data["password"])
+            mfa_token = enrolment.begin_with_link(self.secret, data["password"])
             enrolling = enrolment.in_pending_login(mfa_token)
             new = enrolment.begin_totp(enrolling, emailed_token=self.secret)
             form = CodeForm(initial={"mfa_token": mfa_token, "factor": new.id})

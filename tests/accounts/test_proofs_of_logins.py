@@ -33,7 +33,7 @@ WAYS_IN = {
         ("accounts.login", "log_in", "PASSWORD"),
         ("accounts.second_factor", "finish_login", "proof.after_password()"),
         ("accounts.passkey_login", "_sign_in", "proof"),
-        ("accounts.enrolment", "_sign_in", "proof.after_password()"),
+        ("accounts.enrolment", "_tokens", "proof.after_password()"),
     },
 }
 

@@ -183,8 +183,8 @@ def test_tokens_of_an_overtaken_session_are_not_valid_elsewhere(stranger: APICli
 def test_two_proofs_of_one_session_are_both_kept(ana: User) -> None:
     session, _refresh = login.open_session(ana, proofs.PASSWORD)
     other = Session.objects.get(pk=session.pk)
-    sessions.step_up(session, proofs.Proof(("otp", "mfa")))
-    sessions.step_up(other, proofs.Proof(("recovery", "mfa")))
+    sessions.record_step_up(session, proofs.Proof(("otp", "mfa")))
+    sessions.record_step_up(other, proofs.Proof(("recovery", "mfa")))
     assert Session.objects.get().methods == ["pwd", "otp", "mfa", "recovery"]
 
 

@@ -55,7 +55,7 @@ def failing(cast: Cast, number: int) -> Action:
 
 
 def beginning(cast: Cast, number: int) -> Action:
-    return partial(login.require_no_second_factor, cast.user)
+    return partial(login.begin_second_step_if_needed, cast.user)
 
 
 def stepping_up(cast: Cast, number: int) -> Action:
