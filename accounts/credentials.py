@@ -35,12 +35,15 @@ def check_password(email: str, password: str) -> User:
     user = User.objects.find_by_email(email)
     if not _verify(email, user, password) or user is None:
         _reject(user, InvalidCredentials())
-    require_may_log_in(user)
+    reject_unless_may_log_in(user)
     return user
 
 
-def require_may_log_in(user: User) -> None:
-    """Raises AccountSuspended and EmailNotVerified. Call it once the user has proven who they are."""
+def reject_unless_may_log_in(user: User) -> None:
+    """Ends an expired suspension. Otherwise records a failed login and raises AccountSuspended or EmailNotVerified.
+
+    Call it once the user has proven who they are.
+    """
     if not user.is_active and not suspension.end_if_expired(user):
         _reject(user, suspension.error_of(user))
     if settings.EMAIL_VERIFICATION == "required" and not user.email_verified:
@@ -69,7 +72,7 @@ def fresh_queryset(user: User) -> QuerySet[User]:
     return User.objects.filter(pk=user.pk, password=user.password, is_active=True)
 
 
-def lock_user(user: User) -> None:
+def lock_if_password_unchanged(user: User) -> None:
     """Locks the user until the transaction ends. Raises InvalidInput if, since confirm_password(), the password was
     replaced or the user suspended."""
     if fresh_queryset(user).select_for_update().first() is None:
@@ -121,7 +124,7 @@ def reset_limits(user: User, *, actor: User | None) -> None:
     """
     reset_login_limits(user)
     if actor is None or actor.pk != user.pk:
-        second_factor_attempts.forget(user)
+        second_factor_attempts.reset(user)
 
 
 def resets_of(user: User, actor: User | None) -> list[Attempt]:

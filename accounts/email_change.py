@@ -33,7 +33,7 @@ def request(user: User, new_email: str, current_password: str, *, keep: Session 
     with rate_limits.consumed_unless_overloaded(attempts):
         credentials.confirm_password(user, current_password)
     with transaction.atomic():
-        credentials.lock_user(user)
+        credentials.lock_if_password_unchanged(user)
         if keep:
             sessions.mark_survives_email_change(keep)
         audit.record("email:change_requested", user, actor=user)

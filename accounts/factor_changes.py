@@ -49,7 +49,7 @@ def remove(user: User, factor: UUID) -> None:
             raise Conflict(_("Your role requires a second factor. Add another one before you remove this one."))
         factors.rows_of(found).delete()
         if is_last:
-            _forget_second_factor(user)
+            _record_no_factor_left(user)
         ended = sessions.end_those_proven_with(user, None if is_last else found.id)
         audit.record("factor:removed", user, actor=user, type=found.type, factor=str(found.id), sessions=ended)
         factor_removed.send(sender=User, user=user, factor=found.name)
@@ -85,7 +85,7 @@ def reset(user: User, *, actor: User | None, reason: str = "", enrol: bool = Tru
         current.mfa_required_since = None  # without `enrol`, a new grace period begins
         TotpSecret.objects.filter(user=current).delete()
         Passkey.objects.filter(user=current).delete()
-        _forget_second_factor(current)
+        _record_no_factor_left(current)
         for purpose in LINKS:
             one_time_tokens.end(current, purpose)
         audit.record("factor:reset", current, actor=actor, reason=reason, enrol=enrol)
@@ -93,13 +93,13 @@ def reset(user: User, *, actor: User | None, reason: str = "", enrol: bool = Tru
         second_factors_reset.send(sender=User, user=current, must_enrol=enrol)
 
 
-def _forget_second_factor(user: User) -> None:
+def _record_no_factor_left(user: User) -> None:
     """Records that the locked user has no factor any more, and deletes what is of no use without one."""
     user.mfa_enabled = False
     user.save(update_fields=["mfa_enabled", "mfa_reset_at", "mfa_required_since"])
     recovery_codes.delete(user)
     pending_logins.end_all(user)
-    attempts.forget(user)
+    attempts.reset(user)
 
 
 def _count(user: User) -> None:

@@ -51,7 +51,7 @@ def finish(
         rate_limits.refund([attempt])
         raise
     rate_limits.refund([attempt])
-    attempts.forget(passkey.user)
+    attempts.reset(passkey.user)
     return sign_in
 
 
@@ -59,7 +59,7 @@ def _sign_in(
     passkey: Passkey, answer: Mapping[str, Any], lifetime: timedelta | None, require: Callable[[User], None]
 ) -> SignIn:
     proof = passkeys.check_assertion(passkey, answer, challenges.ANONYMOUS)
-    credentials.require_may_log_in(passkey.user)
+    credentials.reject_unless_may_log_in(passkey.user)
     require(passkey.user)
     policy.require_not_overdue(passkey.user)
     with transaction.atomic():

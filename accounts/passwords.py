@@ -49,7 +49,7 @@ def change(user: User, current_password: str, new_password: str, *, keep: Sessio
         credentials.confirm_password(user, current_password)
     encoded = credentials.hash_new_password(new_password, user, field="new_password", actor=user)
     with transaction.atomic():
-        credentials.lock_user(user)
+        credentials.lock_if_password_unchanged(user)
         audit.record("password:changed", user, actor=user)
         credentials.replace_password(user, encoded, actor=user, keep=keep)
 

@@ -23,7 +23,7 @@ def finish_login(mfa_token: str, submitted: SubmittedProof, *, lifetime: timedel
     Each attempt is counted before it is checked.
     """
     pending = pending_logins.find(mfa_token, Purpose.LOGIN)
-    credentials.require_may_log_in(pending.user)
+    credentials.reject_unless_may_log_in(pending.user)
     with attempts.counted(pending.user, submitted.method, follows_password=True):
         pending_logins.count_attempt(pending)
         proof = submitted_proofs.check(pending.user, submitted, challenges.of_pending_login(bytes(pending.digest)))

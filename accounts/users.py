@@ -177,7 +177,7 @@ def delete_own(user: User, current_password: str) -> None:
     with rate_limits.consumed_unless_overloaded([rate_limits.user_attempt(user, "write", settings.RATE_WRITE)]):
         credentials.confirm_password(user, current_password)
     with authorization.locked_for_change(user, user) as current:
-        credentials.lock_user(user)
+        credentials.lock_if_password_unchanged(user)
         deletion.begin(current, actor=user)
     deletion.finish(current)
 

@@ -40,11 +40,11 @@ def counted(user: User, method: str, *, follows_password: bool = False) -> Itera
     except InvalidToken:
         rate_limits.refund(limits)
         raise
-    forget(user)
+    reset(user)
 
 
 @transaction.atomic(savepoint=False)
-def forget(user: User) -> None:
+def reset(user: User) -> None:
     """Deletes the counters of the user, with one commit, in the order in which counted() locks them."""
     for attempt in sorted([_in_window(user), _in_a_row(user)], key=lambda attempt: attempt.bucket_key):
         rate_limits.reset(attempt)

@@ -57,7 +57,7 @@ class Owner:
             TotpSecret.objects.bulk_create([self._totp])
             Passkey.objects.bulk_create(self._passkeys)
             RecoveryCode.objects.bulk_create(self._codes)
-            attempts.forget(self.user)
+            attempts.reset(self.user)
         self.user = User.objects.select_related("role").get(pk=self.user.pk)
 
     def mfa_token(self) -> str:
