@@ -27,7 +27,10 @@ def counts() -> dict[bytes, int]:
 
 
 def missing_keys() -> list[str]:
-    """Returns the ids, in hexadecimal, of the keys that have encrypted a secret and are missing."""
+    """Returns the ids, in hexadecimal, of the keys that have encrypted a secret and are missing.
+
+    Creates the file of keys if there is none.
+    """
     known = encryption.key_ids()
     return [key_id.hex() for key_id in _key_ids() if key_id not in known]
 
@@ -37,8 +40,8 @@ def require_keys() -> None:
     missing = missing_keys()
     if missing:
         raise UnusableKeys(
-            f"{encryption.place()} cannot be used: write also the key {', '.join(missing)}, which has encrypted stored "
-            "secrets of authenticator apps."
+            f"{encryption.location()} cannot be used: write also the key {', '.join(missing)}, which has encrypted "
+            "stored secrets of authenticator apps."
         )
 
 

@@ -47,7 +47,7 @@ class Key(NamedTuple):
 
 def encrypt(secret: bytes, *, bound_to: bytes) -> bytes:
     """Encrypts the secret with the first key. decrypt() needs the same `bound_to`."""
-    key, nonce = keys()[0], secrets.token_bytes(NONCE_BYTES)
+    key, nonce = read_or_create_keys()[0], secrets.token_bytes(NONCE_BYTES)
     head = bytes([VERSION]) + key.id + nonce
     return head + key.cipher.encrypt(nonce, secret, head + bound_to)
 
@@ -55,7 +55,7 @@ def encrypt(secret: bytes, *, bound_to: bytes) -> bytes:
 def decrypt(stored: bytes, *, bound_to: bytes) -> bytes:
     """Returns the secret. Raises CannotDecrypt."""
     head = stored[:_HEAD_BYTES]
-    key = next((key for key in keys() if key.id == key_id(stored)), None)
+    key = next((key for key in read_or_create_keys() if key.id == key_id(stored)), None)
     if key is None or head[:1] != bytes([VERSION]):
         raise CannotDecrypt("no key of ENCRYPTION_KEYS has encrypted it")
     try:
@@ -69,7 +69,7 @@ def key_id(stored: bytes) -> bytes:
     return stored[1 : 1 + KEY_ID_BYTES]
 
 
-def keys() -> Sequence[Key]:
+def read_or_create_keys() -> Sequence[Key]:
     """Returns the keys. The first one encrypts. Creates the file if it is needed and there is none.
 
     Reads the file each time, so that all processes use a new key at once. That takes less time than to check a code.
@@ -79,16 +79,16 @@ def keys() -> Sequence[Key]:
 
 
 def key_ids() -> list[bytes]:
-    """Returns the ids of the keys. The first key encrypts."""
-    return [key.id for key in keys()]
+    """Returns the ids of the keys. The first key encrypts. Creates the file of keys if there is none."""
+    return [key.id for key in read_or_create_keys()]
 
 
 def ensure_key() -> None:
     """Creates the file of keys if it is needed and there is none. Raises UnusableKeys."""
-    keys()
+    read_or_create_keys()
 
 
-def place() -> str:
+def location() -> str:
     """Returns where the keys are: the name of the variable, or the path of the file."""
     return str(_path()) if uses_file() else "ENCRYPTION_KEYS"
 
@@ -130,7 +130,7 @@ def _file_keys() -> list[str]:
 
 
 def _unusable() -> UnusableKeys:
-    return UnusableKeys(f"{place()} cannot be used: write keys of {KEY_BYTES} bytes in base64, separated by commas.")
+    return UnusableKeys(f"{location()} cannot be used: write keys of {KEY_BYTES} bytes in base64, separated by commas.")
 
 
 def _new_key() -> str:

@@ -15,11 +15,10 @@ from accounts.limits import rate_limits
 from accounts.login import SignIn
 from accounts.mfa import factors, pending_logins, recovery_codes, totp
 from accounts.mfa.factors import Factor
-from accounts.mfa.pending_logins import Purpose
 from accounts.mfa.proofs import Proof
 from accounts.models import PendingLogin, Session, TotpSecret, User
 from accounts.models.role import MfaPolicy
-from accounts.one_time_tokens import Purpose as TokenPurpose
+from accounts.one_time_tokens import Purpose
 from accounts.signals import factor_added
 
 
@@ -66,7 +65,7 @@ def in_session(session: Session) -> Enrolling:
 
 def in_pending_login(mfa_token: str, *, lifetime: timedelta | None = None) -> Enrolling:
     """Returns the user of a pending login that must enrol. Raises InvalidToken."""
-    pending = pending_logins.find(mfa_token, Purpose.ENROLMENT)
+    pending = pending_logins.find(mfa_token, PendingLogin.Purpose.ENROLMENT)
     if pending.user.mfa_enabled:
         raise InvalidToken(pending_logins.ENDED)
     return Enrolling(pending.user, None, pending, lifetime)
@@ -77,7 +76,7 @@ def begin_with_link(emailed_token: str, password: str) -> str:
 
     Raises InvalidToken, EmailNotVerified and the errors of credentials.check_password(). Does not use up the link.
     """
-    token = one_time_tokens.find(emailed_token, TokenPurpose.SECOND_FACTOR)
+    token = one_time_tokens.find(emailed_token, Purpose.SECOND_FACTOR)
     user = credentials.check_password(token.user.email, password)
     if user.pk != token.user_id or user.mfa_enabled or user.mfa_reset_at is None:
         raise InvalidToken
@@ -94,7 +93,7 @@ def require_allowed(enrolling: Enrolling, emailed_token: str = "") -> None:
     if not user.email_verified:
         raise EmailNotVerified
     if user.mfa_reset_at is not None:
-        token = one_time_tokens.find(emailed_token, TokenPurpose.SECOND_FACTOR)
+        token = one_time_tokens.find(emailed_token, Purpose.SECOND_FACTOR)
         if token.user_id != user.pk:
             raise InvalidToken
     elif user.role.mfa == MfaPolicy.OFF and not user.mfa_enabled:
@@ -178,7 +177,7 @@ def finish_without_login(enrolling: Enrolling, user: User, factor: Factor) -> li
     user.mfa_enabled, user.mfa_reset_at = True, None
     user.save(update_fields=["mfa_enabled", "mfa_reset_at"])
     codes = recovery_codes.replace(user) if is_first else []
-    one_time_tokens.end(user, TokenPurpose.SECOND_FACTOR)
+    one_time_tokens.end(user, Purpose.SECOND_FACTOR)
     audit.record("factor:added", user, actor=user, type=factor.type, factor=str(factor.id))
     sessions.revoke_all(user, actor=user, keep=enrolling.session)
     factor_added.send(sender=User, user=user, factor=factor.name, is_first=is_first)

@@ -11,9 +11,8 @@ from accounts import audit, credentials, sessions
 from accounts.errors import EmailNotVerified, EnrolmentRequired, InvalidCredentials, SecondFactorRequired
 from accounts.jwt import access_tokens
 from accounts.mfa import passkey_options, pending_logins, policy, submitted_proofs
-from accounts.mfa.pending_logins import Purpose
 from accounts.mfa.proofs import PASSWORD, Proof
-from accounts.models import Session, User
+from accounts.models import PendingLogin, Session, User
 from accounts.signals import second_factor_due, session_opened
 
 
@@ -54,7 +53,7 @@ def begin_enrolment(user: User) -> dict[str, Any]:
     """
     if not user.email_verified:
         raise EmailNotVerified
-    return _begin(user, Purpose.ENROLMENT) | {"needs_mail": user.mfa_reset_at is not None}
+    return _begin(user, PendingLogin.Purpose.ENROLMENT) | {"needs_mail": user.mfa_reset_at is not None}
 
 
 def sign_in(user: User, proof: Proof, *, lifetime: timedelta | None = None) -> SignIn:
@@ -109,7 +108,7 @@ def log_out(token: str) -> None:
 
 
 def _begin_second_factor(user: User) -> dict[str, Any]:
-    members, methods = _begin(user, Purpose.LOGIN), submitted_proofs.available_methods(user)
+    members, methods = _begin(user, PendingLogin.Purpose.LOGIN), submitted_proofs.available_methods(user)
     if "passkey" not in methods:
         return {**members, "methods": methods}
     digest = pending_logins.digest_of(members["mfa_token"])
@@ -117,7 +116,7 @@ def _begin_second_factor(user: User) -> dict[str, Any]:
 
 
 @transaction.atomic
-def _begin(user: User, purpose: Purpose) -> dict[str, Any]:
+def _begin(user: User, purpose: PendingLogin.Purpose) -> dict[str, Any]:
     """Begins a pending login. Returns the members of the error that tells the client so."""
     token = pending_logins.begin(user, purpose)
     audit.record("login:pending", user, actor=None)

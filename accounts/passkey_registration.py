@@ -10,7 +10,7 @@ from accounts import enrolment
 from accounts.enrolment import Enrolled, Enrolling
 from accounts.errors import Conflict, InvalidInput
 from accounts.mfa import challenges, factors, passkey_options, passkeys
-from accounts.mfa.challenges import Purpose, Scope
+from accounts.mfa.challenges import ChallengePurpose, Scope
 from accounts.mfa.passkeys import REGISTERED, Registration
 from accounts.mfa.proofs import Proof
 from accounts.models import Passkey, User
@@ -67,4 +67,4 @@ def _store(enrolling: Enrolling, registration: Registration) -> User:
 
 def _scope(enrolling: Enrolling) -> Scope:
     """Returns the scope of a challenge for this session or this pending login."""
-    return Scope(Purpose.REGISTRATION, enrolling.key)
+    return Scope(ChallengePurpose.REGISTRATION, enrolling.key)

@@ -16,7 +16,7 @@ from tempfile import mkstemp
 from django.conf import settings
 
 GROUP_OR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-OURS = (
+PRODUCT_FILES = (
     "secret_key",
     "keys",
     "encryption_keys",
@@ -35,7 +35,7 @@ def repair() -> None:
 
     Skips files in DATA_DIR that aren't the product's, and files of another owner. `check --deploy` names both.
     """
-    for path, status in _below([settings.DATA_DIR / name for name in OURS] + _database_files()):
+    for path, status in _below([settings.DATA_DIR / name for name in PRODUCT_FILES] + _database_files()):
         if status.st_mode & GROUP_OR_OTHERS and status.st_uid == os.geteuid():
             try:
                 path.chmod(stat.S_IMODE(status.st_mode) & ~GROUP_OR_OTHERS)

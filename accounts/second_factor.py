@@ -8,10 +8,9 @@ from accounts import audit, authorization, credentials, login
 from accounts.errors import InvalidCredentials, InvalidSecondFactor
 from accounts.login import SignIn
 from accounts.mfa import attempts, challenges, pending_logins, recovery_codes, submitted_proofs
-from accounts.mfa.pending_logins import Purpose
 from accounts.mfa.proofs import PASSWORD, Proof
 from accounts.mfa.submitted_proofs import SubmittedProof
-from accounts.models import Session, User
+from accounts.models import PendingLogin, Session, User
 from accounts.signals import recovery_code_used
 
 
@@ -22,7 +21,7 @@ def finish_login(mfa_token: str, submitted: SubmittedProof, *, lifetime: timedel
     is no longer confirmed but has to be, Throttled and InvalidSecondFactor.
     Each attempt is counted before it is checked.
     """
-    pending = pending_logins.find(mfa_token, Purpose.LOGIN)
+    pending = pending_logins.find(mfa_token, PendingLogin.Purpose.LOGIN)
     credentials.reject_unless_may_log_in(pending.user)
     with attempts.counted(pending.user, submitted.method, follows_password=True):
         pending_logins.count_attempt(pending)

@@ -171,11 +171,11 @@ class OutboxMailAdmin(PanelModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
-        ours = [
+        own_urls = [
             path("<uuid:pk>/preview/", wrap(self.preview), name="notifications_outboxmail_preview"),
             path("<uuid:pk>/do/<slug:name>/", wrap(self.perform_action), name="notifications_outboxmail_do"),
         ]
-        return ours + super().get_urls()
+        return own_urls + super().get_urls()
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
         mail = context["original"]

@@ -53,7 +53,7 @@ LABELS = {
     "warnings": gettext_lazy("warnings"),
 }
 #: The words for values. Other values are names that users chose, or names of limits, fields and permissions.
-WORDS: dict[str, dict[str, Any]] = {
+VALUE_LABELS: dict[str, dict[str, Any]] = {
     "type": factors.NAMES,
     "method": factors.NAMES | {"recovery_code": gettext_lazy("Recovery code")},
     "mfa": dict(MfaPolicy.choices),
@@ -127,7 +127,7 @@ def _invitation(state: State) -> SafeString:
 def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(yesno(value))
-    words = WORDS.get(name, {})
+    words = VALUE_LABELS.get(name, {})
     is_list = isinstance(value, Iterable) and not isinstance(value, str | dict)
     return ", ".join(str(words.get(str(one), one)) for one in (value if is_list else [value]))
 

@@ -24,8 +24,7 @@ from accounts.errors import (
     Throttled,
 )
 from accounts.mfa import passkey_options, pending_logins
-from accounts.mfa.pending_logins import Purpose
-from accounts.models import Session
+from accounts.models import PendingLogin, Session
 
 TOKEN_KEY = "accounts.mfa_token"  # noqa: S105  in Django's session, a signed cookie
 TEMPLATE = "admin/accounts/second_step.html"
@@ -53,7 +52,7 @@ def view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     """Asks for a code or a passkey, and signs the user in."""
     token = read_token(request)
     try:
-        user = pending_logins.find(token, Purpose.LOGIN).user
+        user = pending_logins.find(token, PendingLogin.Purpose.LOGIN).user
     except InvalidToken:
         return start_again(request)
     form = proof_forms.factor_form(request, user)

@@ -86,9 +86,9 @@ def _sessions(request: HttpRequest, user: User) -> Section | None:
 
 
 def _session_row(request: HttpRequest, place: int, session: Session, may_end: bool) -> list[object]:
-    ours = get_session(request)
+    current = get_session(request)
     name = format_html('<span title="{}">{}</span>', session.user_agent, device_name(session.user_agent))
-    if ours and ours.pk == session.pk:
+    if current and current.pk == session.pk:
         name = format_html("{} {}", name, formatting.badge(_("This session"), "good"))
     times = [formatting.relative_time(at) for at in (session.created_at, session.last_used_at, session.ends_at)]
     context = {"session": session, "name": device_name(session.user_agent)}

@@ -60,13 +60,13 @@ class Panel(admin.AdminSite):
         Removes "view on site": no object has a page elsewhere, and the view fails on an invalid id.
         """
         patterns = [one for one in super().get_urls() if getattr(one, "name", None) != "view_on_site"]
-        ours = [
+        own_urls = [
             path("language/", set_language, name="language"),
             path("login/second/", lambda request: second_step.view(request, self), name="second_step"),
             path("second-factor/", lambda request: own_factors.view(request, self), name="second_factor"),
             path("confirm/", self.admin_view(lambda request: step_up.view(request, self)), name="confirm"),
         ]
-        return ours + patterns
+        return own_urls + patterns
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """Redirects a user who must add a second factor to the page that adds one, except from OPEN_TO_OVERDUE."""

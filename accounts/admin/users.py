@@ -109,12 +109,12 @@ class UserAdmin(BulkActions):
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
-        ours = [
+        own_urls = [
             path("export/", wrap(self.export), name="accounts_user_export"),
             path("<uuid:pk>/do/<slug:name>/", wrap(self.perform_action), name="accounts_user_do"),
             path("<uuid:pk>/sessions/<uuid:session_id>/end/", wrap(self.end_session), name="accounts_user_end_session"),
         ]
-        return ours + super().get_urls()
+        return own_urls + super().get_urls()
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
         if user := context.get("original"):

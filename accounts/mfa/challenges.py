@@ -27,7 +27,7 @@ MAC_BYTES = 32
 LENGTH = 2 + EXPIRY_BYTES + NONCE_BYTES + MAC_BYTES
 
 
-class Purpose(IntEnum):
+class ChallengePurpose(IntEnum):
     LOGIN = 1  # with a passkey alone
     SECOND_FACTOR = 2
     STEP_UP = 3
@@ -37,21 +37,21 @@ class Purpose(IntEnum):
 class Scope(NamedTuple):
     """What a challenge is for, and the session or pending login that it is bound to."""
 
-    purpose: Purpose
+    purpose: ChallengePurpose
     bound_to: bytes
 
 
-ANONYMOUS = Scope(Purpose.LOGIN, b"anonymous")
+ANONYMOUS = Scope(ChallengePurpose.LOGIN, b"anonymous")
 
 
 def of_pending_login(digest: bytes) -> Scope:
     """Returns the scope of the second factor of a pending login, which the digest of its token identifies."""
-    return Scope(Purpose.SECOND_FACTOR, digest)
+    return Scope(ChallengePurpose.SECOND_FACTOR, digest)
 
 
 def of_step_up(session: Session) -> Scope:
     """Returns the scope of a step-up in the session."""
-    return Scope(Purpose.STEP_UP, session.pk.bytes)
+    return Scope(ChallengePurpose.STEP_UP, session.pk.bytes)
 
 
 def create(scope: Scope) -> bytes:

@@ -26,7 +26,7 @@ from webauthn.helpers.structs import AttestationFormat, CredentialDeviceType
 
 from accounts.errors import InvalidInput, InvalidSecondFactor, PasskeyCounterFell
 from accounts.mfa import challenges, relying_party
-from accounts.mfa.challenges import Purpose, Scope
+from accounts.mfa.challenges import ChallengePurpose, Scope
 from accounts.mfa.proofs import Proof
 from accounts.models import Passkey, User
 from accounts.models.identifiers import new_id
@@ -136,7 +136,7 @@ def _registration(user: User, answer: dict[str, Any], scope: Scope, name: str) -
 
 def _assertion(passkey: Passkey, answer: dict[str, Any], scope: Scope) -> _Assertion:
     challenge = _challenge(answer, scope)
-    is_alone = scope.purpose == Purpose.LOGIN
+    is_alone = scope.purpose == ChallengePurpose.LOGIN
     verified = verify_authentication_response(
         credential=answer,
         expected_challenge=challenge,

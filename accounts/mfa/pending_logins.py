@@ -14,7 +14,6 @@ from accounts import pruning
 from accounts.errors import InvalidCredentials, InvalidToken
 from accounts.models import PendingLogin, User, constant_queries
 
-Purpose = PendingLogin.Purpose
 TOKEN_BYTES = 32
 MAX_ATTEMPTS = 5
 MAX_PER_USER = 10
@@ -22,7 +21,7 @@ ENDED = _("This step is no longer valid. Please start again.")
 
 
 @transaction.atomic(savepoint=False)
-def begin(user: User, purpose: Purpose) -> str:
+def begin(user: User, purpose: PendingLogin.Purpose) -> str:
     """Creates a pending login for a user whose password was checked. Returns its token, which is not stored.
 
     The oldest ones of the user end if there are more than MAX_PER_USER. Raises InvalidCredentials if, since the check,
@@ -46,7 +45,7 @@ def begin(user: User, purpose: Purpose) -> str:
     return token
 
 
-def find(token: str, purpose: Purpose) -> PendingLogin:
+def find(token: str, purpose: PendingLogin.Purpose) -> PendingLogin:
     """Returns the usable pending login of a token, with its user and their role. Raises InvalidToken.
 
     It is unusable once it expired or was used, after MAX_ATTEMPTS, and if the user was suspended or got another

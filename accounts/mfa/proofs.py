@@ -10,7 +10,8 @@ def _nothing() -> None:
 
 
 class Proof(NamedTuple):
-    """`amr` names what was proven (RFC 8176; `recovery` is ours). `mfa` in it says that a second factor was.
+    """`amr` names what was proven (RFC 8176; `recovery` is UserManager's own value). `mfa` in it says that a
+    second factor was.
 
     `use_up` marks the code or the challenge as used, with one conditional statement, and raises InvalidSecondFactor if
     another request was faster. Call it inside the transaction of what the proof permits, with the user's row locked.

@@ -66,7 +66,7 @@ def test_values_that_are_no_names_are_translated(data: dict[str, Any], shown: st
     ],
 )
 def test_every_value_of_a_fixed_set_has_a_word(key: str, values: Iterable[str]) -> None:
-    assert set(values) == formatting.WORDS[key].keys()
+    assert set(values) == formatting.VALUE_LABELS[key].keys()
 
 
 def test_every_recorded_key_has_a_label() -> None:

@@ -23,7 +23,6 @@ from tests.second_factors import add_passkey, enrol
 from tests.statements import named
 
 pytestmark = pytest.mark.django_db
-Purpose = PendingLogin.Purpose
 SECOND = "auth/login/second-factor/"
 UNKNOWN = "0000-0000-0000-0000-0000-0000"
 
@@ -87,10 +86,10 @@ def test_of_the_token_of_a_pending_login(measure: Measure, ana: User, bruno: Use
     """It is unknown, expired, used up, ended by wrong codes, or one of an enrolment, or its user was suspended or has
     another password."""
     phone = enrol(ana)
-    tokens = {name: pending_logins.begin(ana, Purpose.LOGIN) for name in ("expired", "used", "ended")}
-    tokens["enrolment"] = pending_logins.begin(ana, Purpose.ENROLMENT)
-    tokens |= {"suspended": pending_logins.begin(bruno, Purpose.LOGIN)}
-    tokens |= {"new password": pending_logins.begin(carla, Purpose.LOGIN), "unknown": "x" * 43}
+    tokens = {name: pending_logins.begin(ana, PendingLogin.Purpose.LOGIN) for name in ("expired", "used", "ended")}
+    tokens["enrolment"] = pending_logins.begin(ana, PendingLogin.Purpose.ENROLMENT)
+    tokens |= {"suspended": pending_logins.begin(bruno, PendingLogin.Purpose.LOGIN)}
+    tokens |= {"new password": pending_logins.begin(carla, PendingLogin.Purpose.LOGIN), "unknown": "x" * 43}
     now = timezone.now()
     change(tokens["expired"], expires_at=now - timedelta(seconds=1))
     change(tokens["used"], used_at=now)
@@ -130,11 +129,11 @@ def test_of_a_wrong_proof_at_the_second_step(measure: Measure, ana: User, bruno:
         "recovery_code": [always(text) for text in (UNKNOWN, phone.recovery_codes[0], other.recovery_codes[0])],
         "passkey": [key.get for key in keys],
     }
-    measure(SECOND, mfa_token=pending_logins.begin(ana, Purpose.LOGIN), code="x")
+    measure(SECOND, mfa_token=pending_logins.begin(ana, PendingLogin.Purpose.LOGIN), code="x")
     for kind, answers in kinds.items():
         works = []
         for answer in answers:
-            token = pending_logins.begin(ana, Purpose.LOGIN)
+            token = pending_logins.begin(ana, PendingLogin.Purpose.LOGIN)
             options = passkey_options.for_second_factor(ana, pending_logins.digest_of(token))
             works.append(measure(SECOND, mfa_token=token, **{kind: answer(options)}))
         assert works[0].response[0] == 401

@@ -11,7 +11,6 @@ from accounts import enrolment, factor_changes
 from accounts.errors import InvalidToken
 from accounts.jwt import access_tokens
 from accounts.mfa import pending_logins
-from accounts.mfa.pending_logins import Purpose as Pending
 from accounts.models import AuditEvent, Passkey, PendingLogin, RecoveryCode, Role, Session, TotpSecret, User
 from accounts.one_time_tokens import Purpose, find, issue
 from tests.api.requests import API, events, factors_of, log_in, post
@@ -41,7 +40,7 @@ def test_everything_of_the_second_factor_ends(
     for model in (TotpSecret, Passkey, RecoveryCode, PendingLogin):
         assert not model._default_manager.exists()
     with pytest.raises(InvalidToken):
-        pending_logins.find(pending, Pending.LOGIN)
+        pending_logins.find(pending, PendingLogin.Purpose.LOGIN)
     event = AuditEvent.objects.get(kind="factor:reset")
     assert (event.actor_id, event.user_id) == (root.pk, ana.pk)
     assert event.data == {"reason": "Lost phone", "enrol": True}

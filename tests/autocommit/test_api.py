@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from accounts import enrolment, passkey_login, passkey_registration, users
 from accounts.mfa import pending_logins
-from accounts.models import TotpSecret, User
+from accounts.models import PendingLogin, TotpSecret, User
 from tests.api.routes import UNSAFE, operations
 from tests.authenticator import Authenticator
 from tests.autocommit.scene import Scene
@@ -55,7 +55,7 @@ def change() -> dict[str, str]:
 
 def second_step(scene: Scene) -> dict[str, str]:
     code = scene.phone.code()
-    return {"mfa_token": pending_logins.begin(scene.ana, pending_logins.Purpose.LOGIN), "code": code}
+    return {"mfa_token": pending_logins.begin(scene.ana, PendingLogin.Purpose.LOGIN), "code": code}
 
 
 def first_code(scene: Scene) -> dict[str, str]:
@@ -70,7 +70,7 @@ def with_a_factor(scene: Scene) -> dict[str, str]:
 
 def must_enrol(scene: Scene) -> str:
     assert scene.session
-    return pending_logins.begin(scene.ana, pending_logins.Purpose.ENROLMENT)
+    return pending_logins.begin(scene.ana, PendingLogin.Purpose.ENROLMENT)
 
 
 def new_passkey(scene: Scene) -> dict[str, Any]:

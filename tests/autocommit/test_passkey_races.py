@@ -11,7 +11,7 @@ from pytest_django import Settings
 from accounts import enrolment, passkey_login, passkey_registration
 from accounts.errors import InvalidSecondFactor, PasskeyCounterFell
 from accounts.mfa import challenges, passkeys, pending_logins
-from accounts.models import AuditEvent, Passkey, RecoveryCode, Session, User
+from accounts.models import AuditEvent, Passkey, PendingLogin, RecoveryCode, Session, User
 from tests.authenticator import Authenticator
 from tests.autocommit.racers import Action, Track
 from tests.autocommit.races import EIGHT, FEW_ROUNDS, ROUNDS, living, rejections, sign_in, won
@@ -39,7 +39,7 @@ def logging_in(authenticator: Authenticator) -> Action:
 
 def registering(user: User, authenticators: list[Authenticator]) -> list[Action]:
     """Returns an answer of each authenticator to a challenge of its own, for one pending login of the user."""
-    enrolling = enrolment.in_pending_login(pending_logins.begin(user, pending_logins.Purpose.ENROLMENT))
+    enrolling = enrolment.in_pending_login(pending_logins.begin(user, PendingLogin.Purpose.ENROLMENT))
     answers = [one.create(passkey_registration.begin(enrolling)) for one in authenticators]
     return [partial(passkey_registration.finish, enrolling, answer) for answer in answers]
 

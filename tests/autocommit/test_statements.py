@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from accounts import enrolment
 from accounts.mfa import pending_logins
-from accounts.models import Session
+from accounts.models import PendingLogin, Session
 from tests.autocommit.scene import Scene
 from tests.autocommit.test_api import address
 from tests.conftest import OTHER_PASSWORD, PASSWORD
@@ -39,7 +39,7 @@ class Flow(NamedTuple):
 
 def second_step(scene: Scene) -> dict[str, str]:
     phone = enrol(scene.ana)
-    return {"mfa_token": pending_logins.begin(scene.ana, pending_logins.Purpose.LOGIN), "code": phone.code()}
+    return {"mfa_token": pending_logins.begin(scene.ana, PendingLogin.Purpose.LOGIN), "code": phone.code()}
 
 
 def code_of_new_app(scene: Scene) -> dict[str, str]:

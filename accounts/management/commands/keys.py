@@ -204,8 +204,8 @@ def _explanation(left: int) -> str:
     missing = ", ".join(encrypted_secrets.missing_keys())
     if missing:
         remedy = (
-            f"Put the missing key {missing} back into {encryption.place()}, after the first key, and run the command "
-            "again with --resume. Only if it is lost for good, their users need `users reset-mfa`"
+            f"Put the missing key {missing} back into {encryption.location()}, after the first key, and run the "
+            "command again with --resume. Only if it is lost for good, their users need `users reset-mfa`"
         )
     else:
         remedy = (
