@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import HttpResponse
 from django.utils.functional import lazy
 from django.utils.translation import gettext as _
 
@@ -42,3 +43,10 @@ def add_account_error(form: forms.BaseForm, error: AccountError, fields: Mapping
     for name, code, detail in errors:
         field = (fields or {}).get(name or "", name)
         form.add_error(field if field in form.fields else None, ValidationError(str(detail), code=code))
+
+
+def set_retry_after(page: HttpResponse, error: AccountError) -> HttpResponse:
+    """Sets the header `Retry-After`, in seconds, if the client must wait. Returns the page."""
+    if error.retry_after_seconds is not None:
+        page["Retry-After"] = str(error.retry_after_seconds)
+    return page

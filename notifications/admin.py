@@ -173,7 +173,7 @@ class OutboxMailAdmin(PanelModelAdmin):
         wrap = self.admin_site.admin_view
         own_urls = [
             path("<uuid:pk>/preview/", wrap(self.preview), name="notifications_outboxmail_preview"),
-            path("<uuid:pk>/do/<slug:name>/", wrap(self.perform_action), name="notifications_outboxmail_do"),
+            path("<uuid:pk>/do/<slug:name>/", wrap(self.perform_action), name="notifications_outboxmail_action"),
         ]
         return own_urls + super().get_urls()
 

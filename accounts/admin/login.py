@@ -71,7 +71,16 @@ class LoginForm(AdminAuthenticationForm):
         return self.cleaned_data
 
     def _check_password(self) -> User:
-        return _authenticate(self.cleaned_data.get("username", ""), self.cleaned_data.get("password", ""))
+        email, password = self.cleaned_data.get("username", ""), self.cleaned_data.get("password", "")
+        user = credentials.check_password(email, password)
+        _require_access(user)
+        try:
+            login.begin_second_step_if_needed(user)
+        except EnrolmentRequired as error:
+            if error.members["needs_mail"]:
+                raise EnrolmentRequired(RESET, members=error.members) from error
+            raise
+        return user
 
     def _sign_in_with_passkey(self) -> User:
         """Opens a session, which _open_session() finds, for the answer that passkeys.js sends in a form of its own."""
@@ -131,18 +140,6 @@ def get_session(request: HttpRequest) -> Session | None:
         request.panel_session = _find_session(request)  # type: ignore[attr-defined]
     session: Session | None = request.panel_session  # type: ignore[attr-defined]
     return session
-
-
-def _authenticate(email: str, password: str) -> User:
-    user = credentials.check_password(email, password)
-    _require_access(user)
-    try:
-        login.begin_second_step_if_needed(user)
-    except EnrolmentRequired as error:
-        if error.members["needs_mail"]:
-            raise EnrolmentRequired(RESET, members=error.members) from error
-        raise
-    return user
 
 
 def _require_access(user: User) -> None:

@@ -36,13 +36,13 @@ Handler = Callable[[HttpRequest, AdminSite, Enrolling], HttpResponse]
 @never_cache
 @sensitive_post_parameters()
 def view(request: HttpRequest, site: AdminSite) -> HttpResponse:
-    """Shows the factors, or performs the action `do` on them."""
+    """Shows the factors, or performs the `operation` of a form on them."""
     enrolling = _read_user(request, site)
     if enrolling is None:
         return second_step.start_again(request)
     if request.method != "POST":
         return _page(request, site, enrolling)
-    named = request.POST.get("do", "")
+    named = request.POST.get("operation", "")
     handler = HANDLERS.get(named)
     if handler is None or (enrolling.session is None and named not in BEFORE_LOGIN):
         raise BadRequest
@@ -108,7 +108,7 @@ def _restart(request: HttpRequest) -> HttpResponse:
 
 def _after_adding(request: HttpRequest, site: AdminSite, enrolling: Enrolling, enrolled: Enrolled) -> HttpResponse:
     if enrolling.session is None:
-        second_step.enter(request, enrolled.sign_in.session)
+        second_step.enter_and_redirect(request, enrolled.sign_in.session)
     if enrolled.recovery_codes:
         return _codes_page(request, site, enrolled.recovery_codes)
     messages.success(request, _("The second factor was added. You were logged out everywhere else."))
@@ -132,7 +132,7 @@ def _page(
 ) -> HttpResponse:
     """Shows the factors, and the enrolment that this browser began."""
     user, must_enrol = enrolling.user, policy.is_overdue(enrolling.user)
-    begun = _resume(request, enrolling, must_enrol=must_enrol)
+    begun = _resume_or_begin(request, enrolling, must_enrol=must_enrol)
     context = {
         "title": _("Set up a second factor") if must_enrol else _("Second factors"),
         "factors": factors.of_user(user),
@@ -156,7 +156,7 @@ def _passkey_options(enrolling: Enrolling) -> str:
         return ""
 
 
-def _resume(request: HttpRequest, enrolling: Enrolling, *, must_enrol: bool) -> NewTotp | None:
+def _resume_or_begin(request: HttpRequest, enrolling: Enrolling, *, must_enrol: bool) -> NewTotp | None:
     """Returns the enrolment that this browser began, and begins one for a user who must enrol."""
     if not _is_fresh(enrolling):
         return None

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.errors import AccountError
+from accounts.forms import set_retry_after
 from accounts.mfa import submitted_proofs
 from accounts.mfa.submitted_proofs import SubmittedProof
 from accounts.models import User
@@ -108,11 +109,12 @@ def as_validation_error(error: AccountError) -> ValidationError:
 
 def response(request: HttpRequest, template: str, context: dict[str, Any], error: AccountError | None) -> HttpResponse:
     """Returns the page. If the user must wait, it has the error's status and says how long."""
-    return add_retry_after(TemplateResponse(request, template, context), error)
+    return show_wait(TemplateResponse(request, template, context), error)
 
 
-def add_retry_after(page: TemplateResponse, error: AccountError | None) -> TemplateResponse:
+def show_wait(page: TemplateResponse, error: AccountError | None) -> TemplateResponse:
+    """Gives the page the error's status and the header `Retry-After`, if the user must wait. Returns the page."""
     if error and error.retry_after_seconds is not None:
         page.status_code = error.status
-        page["Retry-After"] = str(error.retry_after_seconds)
+        set_retry_after(page, error)
     return page

@@ -58,7 +58,9 @@ def view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     form = proof_forms.factor_form(request, user)
     try:
         if form.is_valid():
-            return enter(request, second_factor.finish_login(token, form.submitted, lifetime=login.LIFETIME).session)
+            return enter_and_redirect(
+                request, second_factor.finish_login(token, form.submitted, lifetime=login.LIFETIME).session
+            )
     except (InvalidToken, InvalidCredentials, EmailNotVerified):
         return start_again(request)
     except (InvalidSecondFactor, Throttled) as error:
@@ -74,7 +76,7 @@ def read_token(request: HttpRequest) -> str:
     return str(request.session.get(TOKEN_KEY, ""))
 
 
-def enter(request: HttpRequest, session: Session) -> HttpResponseRedirect:
+def enter_and_redirect(request: HttpRequest, session: Session) -> HttpResponseRedirect:
     """Signs the user of the session in, and redirects to the page that they requested."""
     request.session.pop(TOKEN_KEY, None)
     login.enter(request, session)

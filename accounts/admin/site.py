@@ -90,7 +90,7 @@ class Panel(admin.AdminSite):
             return response
         form = (response.context_data or {}).get("form")
         if isinstance(form, login.LoginForm) and form.error:
-            return second_step.after_password(request, form.error) or proof_forms.add_retry_after(response, form.error)
+            return second_step.after_password(request, form.error) or proof_forms.show_wait(response, form.error)
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

@@ -32,7 +32,7 @@ from accounts.listing.filters import UserFilter
 from accounts.models import User
 from accounts.transfer import exporting
 
-FIELDS = ("email", "full_name", "role", "locale", "email_verified", "metadata")
+FIELDS = UserForm.Meta.fields
 
 
 @admin.register(User)
@@ -111,7 +111,7 @@ class UserAdmin(BulkActions):
         wrap = self.admin_site.admin_view
         own_urls = [
             path("export/", wrap(self.export), name="accounts_user_export"),
-            path("<uuid:pk>/do/<slug:name>/", wrap(self.perform_action), name="accounts_user_do"),
+            path("<uuid:pk>/do/<slug:name>/", wrap(self.perform_action), name="accounts_user_action"),
             path("<uuid:pk>/sessions/<uuid:session_id>/end/", wrap(self.end_session), name="accounts_user_end_session"),
         ]
         return own_urls + super().get_urls()

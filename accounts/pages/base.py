@@ -11,7 +11,7 @@ from django.utils import translation
 from django.views import View
 
 from accounts.errors import AccountError
-from accounts.forms import add_account_error
+from accounts.forms import add_account_error, set_retry_after
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -45,7 +45,7 @@ class FormPage(View):
             return self.perform(form.cleaned_data)
         except AccountError as error:
             add_account_error(form, error)
-            return add_retry_after(self.form_page(form, error.status), error)
+            return set_retry_after(self.form_page(form, error.status), error)
 
     def form_page(
         self, form: forms.Form, status: int = 200, *, template: str = "accounts/form.html", **details: Any
@@ -77,12 +77,6 @@ def render_page(request: HttpRequest, template: str, context: Mapping[str, Any],
     # The page's URL contains the token, so no request may send it on, not even the one for our style sheet. With
     # "no-referrer", browsers would also send no `Origin` header with the form, and Django's CSRF check needs it.
     page["Referrer-Policy"] = "strict-origin"
-    return page
-
-
-def add_retry_after(page: HttpResponse, error: AccountError) -> HttpResponse:
-    if error.retry_after is not None:
-        page["Retry-After"] = str(error.retry_after_seconds)
     return page
 
 

@@ -15,7 +15,7 @@ from accounts.enrolment import Enrolling, NewTotp
 from accounts.errors import AccountError, Conflict, InvalidInput, InvalidSecondFactor, InvalidToken, TokenNotValid
 from accounts.mfa import factors, submitted_proofs, totp_setup
 from accounts.one_time_tokens import Purpose
-from accounts.pages.forms import CodeForm, CurrentPasswordForm, EnrolmentForm, PasskeyForm
+from accounts.pages.forms import ConfirmTotpForm, CurrentPasswordForm, EnrolmentForm, PasskeyForm
 from accounts.pages.links import LinkPage
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ class SetUpSecondFactor(LinkPage):
             mfa_token = enrolment.begin_with_link(self.secret, data["password"])
             enrolling = enrolment.in_pending_login(mfa_token)
             new = enrolment.begin_totp(enrolling, emailed_token=self.secret)
-            form = CodeForm(initial={"mfa_token": mfa_token, "factor": new.id})
+            form = ConfirmTotpForm(initial={"mfa_token": mfa_token, "factor": new.id})
             return self._factor_page(form, enrolling, new)
         except InvalidToken as error:  # another request has used the link meanwhile
             return self._error_page(error)
 
     def _check_code(self) -> HttpResponse:
         """Adds the app and returns the recovery codes, or the same page again after a wrong code."""
-        form, status = CodeForm(self.request.POST), InvalidToken.status
+        form, status = ConfirmTotpForm(self.request.POST), InvalidToken.status
         if form.is_valid():
             try:
                 codes = enrolment.confirm_totp_without_login(self._enrolling(form), **form.proof)
@@ -83,7 +83,7 @@ class SetUpSecondFactor(LinkPage):
                 form.add_error("passkey", str(error.detail))
                 status = error.status
         first = next(str(text) for texts in form.errors.values() for text in texts)
-        again, new = CodeForm(initial=form.cleaned_data), _resume(enrolling, form)
+        again, new = ConfirmTotpForm(initial=form.cleaned_data), _resume(enrolling, form)
         return self._factor_page(again, enrolling, new, status, passkey_error=first)
 
     def _enrolling(self, form: EnrolmentForm) -> Enrolling:
@@ -94,7 +94,7 @@ class SetUpSecondFactor(LinkPage):
         return enrolling
 
     def _factor_page(
-        self, form: CodeForm, enrolling: Enrolling, new: NewTotp, status: int = 200, *, passkey_error: str = ""
+        self, form: ConfirmTotpForm, enrolling: Enrolling, new: NewTotp, status: int = 200, *, passkey_error: str = ""
     ) -> HttpResponse:
         self.heading, self.button = _("Add a second factor"), _("Confirm")
         self.lead = _("We'll ask for it whenever you sign in.")

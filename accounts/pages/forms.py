@@ -52,7 +52,7 @@ class EnrolmentForm(forms.Form):
     factor = forms.UUIDField(widget=forms.HiddenInput)
 
 
-class CodeForm(EnrolmentForm):
+class ConfirmTotpForm(EnrolmentForm):
     """A code of the authenticator app that a user adds."""
 
     code = forms.CharField(

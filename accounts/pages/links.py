@@ -12,10 +12,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import email_change, email_verification, invitations, one_time_tokens, passwords
 from accounts.errors import AccountError, InvalidToken
+from accounts.forms import set_retry_after
 from accounts.limits import rate_limits
 from accounts.models import OneTimeToken, User
 from accounts.one_time_tokens import Purpose
-from accounts.pages.base import FormPage, add_retry_after, render_page
+from accounts.pages.base import FormPage, render_page
 from accounts.pages.forms import InvitationForm, ResetForm
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class LinkPage(FormPage):
         context = {"heading": error.title, "text": error.detail}
         if isinstance(error, InvalidToken):
             context |= {"next_step": self.next_step, "resend_url": self.resend_page and reverse(self.resend_page)}
-        return add_retry_after(render_page(self.request, "accounts/message.html", context, error.status), error)
+        return set_retry_after(render_page(self.request, "accounts/message.html", context, error.status), error)
 
 
 class ResetPassword(LinkPage):

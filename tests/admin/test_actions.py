@@ -19,13 +19,13 @@ ACTIONS = ("invite", "uninvite", "confirmation", "reset", "unlock", "sign-out", 
 
 
 def press(client: Client, user: User, action: str, **form: str) -> str:
-    answer = client.post(reverse("admin:accounts_user_do", args=[user.pk, action]), form, follow=True)
+    answer = client.post(reverse("admin:accounts_user_action", args=[user.pk, action]), form, follow=True)
     return answer.content.decode()
 
 
 def buttons(client: Client, user: User) -> list[str]:
     seen = client.get(reverse("admin:accounts_user_change", args=[user.pk])).content.decode()
-    return [action for action in ACTIONS if reverse("admin:accounts_user_do", args=[user.pk, action]) in seen]
+    return [action for action in ACTIONS if reverse("admin:accounts_user_action", args=[user.pk, action]) in seen]
 
 
 def last_event() -> AuditEvent:
@@ -44,7 +44,7 @@ def test_an_action_is_audited_like_its_use_case(
 def test_messages_need_no_cookie_of_their_own(carla: User, ana: User, panel_of: Panel) -> None:
     """A message cookie would be the only one without the `__Host-` prefix, which keeps other hosts from setting it."""
     client = panel_of(carla)
-    client.post(reverse("admin:accounts_user_do", args=[ana.pk, "reset"]))
+    client.post(reverse("admin:accounts_user_action", args=[ana.pk, "reset"]))
     assert set(client.cookies) <= {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME}
     assert "A reset link was sent." in client.get(f"/admin/accounts/user/{ana.pk}/change/").content.decode()
 
@@ -163,7 +163,7 @@ def test_each_action_requires_its_permission(
     session, _refresh = login.open_session(ana, proofs.PASSWORD)
     assert buttons(client, ana) == []
     before = AuditEvent.objects.count()
-    assert client.post(reverse("admin:accounts_user_do", args=[ana.pk, action])).status_code == 403
+    assert client.post(reverse("admin:accounts_user_action", args=[ana.pk, action])).status_code == 403
     assert client.post(reverse("admin:accounts_user_end_session", args=[ana.pk, session.pk])).status_code == 403
     assert AuditEvent.objects.count() == before
     assert session in ana.sessions.active()
@@ -182,7 +182,7 @@ def test_no_action_on_a_user_with_more_permissions(carla: User, root: User, pane
 
 
 def test_a_get_request_does_nothing(root: User, ana: User, panel_of: Panel) -> None:
-    assert panel_of(root).get(reverse("admin:accounts_user_do", args=[ana.pk, "suspend"])).status_code == 403
+    assert panel_of(root).get(reverse("admin:accounts_user_action", args=[ana.pk, "suspend"])).status_code == 403
     ana.refresh_from_db()
     assert ana.is_active
 
@@ -190,16 +190,16 @@ def test_a_get_request_does_nothing(root: User, ana: User, panel_of: Panel) -> N
 def test_a_form_without_csrf_token_does_nothing(root: User, ana: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(root)
-    assert client.post(reverse("admin:accounts_user_do", args=[ana.pk, "suspend"])).status_code == 403
+    assert client.post(reverse("admin:accounts_user_action", args=[ana.pk, "suspend"])).status_code == 403
     ana.refresh_from_db()
     assert ana.is_active
 
 
 def test_unknown_actions_and_users_are_rejected(root: User, ana: User, panel_of: Panel) -> None:
     client = panel_of(root)
-    assert client.post(reverse("admin:accounts_user_do", args=[ana.pk, "promote"])).status_code == 403
+    assert client.post(reverse("admin:accounts_user_action", args=[ana.pk, "promote"])).status_code == 403
     users.delete(ana, actor=None)
-    assert client.post(reverse("admin:accounts_user_do", args=[ana.pk, "suspend"])).status_code == 404
+    assert client.post(reverse("admin:accounts_user_action", args=[ana.pk, "suspend"])).status_code == 404
 
 
 def test_sessions_are_ended_from_their_list(root: User, ana: User, carla: User, panel_of: Panel) -> None:

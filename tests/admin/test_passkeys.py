@@ -53,7 +53,7 @@ def use(client: Client, address: str, authenticator: Authenticator, **fields: st
 
 def add(client: Client, **fields: str) -> Any:
     answer = Authenticator().create(options_in(client.get(FACTORS)))
-    return send(client, FACTORS, answer, do="passkey", **fields)
+    return send(client, FACTORS, answer, operation="passkey", **fields)
 
 
 def test_a_passkey_alone_signs_in(authenticator: Authenticator) -> None:
@@ -79,7 +79,7 @@ def test_a_malformed_answer_is_rejected(authenticator: Authenticator, address: s
         send_password(client)
     elif address != LOGIN:
         use(client, LOGIN, authenticator)
-    answer = client.post(address, {"passkey": sent, "do": "passkey"})
+    answer = client.post(address, {"passkey": sent, "operation": "passkey"})
     assert answer.status_code == 200
     assert "passkey was not accepted" in text(answer)
     assert is_in(client) == (address in {CONFIRM, FACTORS})
@@ -192,7 +192,7 @@ def test_a_passkey_needs_a_fresh_login(carla: User, panel_of: Panel) -> None:
     answer = Authenticator().create(options_in(client.get(FACTORS)))
     make_stale()
     assert 'data-options=""' in text(client.get(FACTORS))
-    assert send(client, FACTORS, answer, do="passkey")["Location"].startswith(CONFIRM)
+    assert send(client, FACTORS, answer, operation="passkey")["Location"].startswith(CONFIRM)
     assert not Passkey.objects.exists()
 
 
@@ -201,7 +201,7 @@ def test_a_role_without_second_factors_adds_no_passkey(carla: User, panel_of: Pa
     answer = Authenticator().create(options_in(client.get(FACTORS)))
     Role.objects.filter(pk=carla.role_id).update(mfa="off")
     assert 'data-options=""' in text(client.get(FACTORS))
-    assert "Your role allows no second factors." in text(send(client, FACTORS, answer, do="passkey"))
+    assert "Your role allows no second factors." in text(send(client, FACTORS, answer, operation="passkey"))
     assert not Passkey.objects.exists()
 
 

@@ -29,22 +29,22 @@ def post(client: Client, **fields: Any) -> str:
 
 def test_a_factor_is_renamed(client: Client) -> None:
     factor = TotpSecret.objects.get()
-    assert "Renamed." in post(client, do="rename", factor=factor.pk, name="Work phone")
-    assert "Give the second factor a name" in post(client, do="rename", factor=factor.pk, name=" ")
-    assert "Give the second factor a name" in post(client, do="rename", factor=factor.pk, name="x" * 65)
+    assert "Renamed." in post(client, operation="rename", factor=factor.pk, name="Work phone")
+    assert "Give the second factor a name" in post(client, operation="rename", factor=factor.pk, name=" ")
+    assert "Give the second factor a name" in post(client, operation="rename", factor=factor.pk, name="x" * 65)
     factor.refresh_from_db()
     assert factor.name == "Work phone"
 
 
 def test_new_recovery_codes_replace_the_old_ones(client: Client, phone: Phone) -> None:
-    page = post(client, do="codes")
+    page = post(client, operation="codes")
     assert page.count("<li><code>") == 10
     assert phone.recovery_codes[0] not in page
     assert "was not accepted" in text(client.post(CONFIRM, {"code": phone.recovery_codes[0]}))
 
 
 def test_removing_the_last_factor_ends_the_session(client: Client, root: User) -> None:
-    client.post(FACTORS, {"do": "remove", "factor": str(TotpSecret.objects.get().pk)})
+    client.post(FACTORS, {"operation": "remove", "factor": str(TotpSecret.objects.get().pk)})
     root.refresh_from_db()
     assert not root.mfa_enabled
     assert not is_in(client)
@@ -54,15 +54,15 @@ def test_removing_the_last_factor_ends_the_session(client: Client, root: User) -
 
 def test_the_last_factor_stays_if_the_role_requires_one(client: Client, root: User) -> None:
     Role.objects.filter(pk=root.role_id).update(mfa="required")
-    assert "Your role requires a second factor." in post(client, do="remove", factor=TotpSecret.objects.get().pk)
+    assert "Your role requires a second factor." in post(client, operation="remove", factor=TotpSecret.objects.get().pk)
     assert TotpSecret.objects.exists()
 
 
-@pytest.mark.parametrize("do", ["rename", "remove", "codes"])
-def test_without_a_fresh_login_nothing_changes(client: Client, do: str) -> None:
+@pytest.mark.parametrize("operation", ["rename", "remove", "codes"])
+def test_without_a_fresh_login_nothing_changes(client: Client, operation: str) -> None:
     make_stale()
     factor = TotpSecret.objects.get()
-    assert "send the action again" in post(client, do=do, factor=factor.pk, name="x")
+    assert "send the action again" in post(client, operation=operation, factor=factor.pk, name="x")
     assert TotpSecret.objects.get().name == factor.name
     assert not AuditEvent.objects.filter(kind="recovery_codes:made").exists()
 
@@ -70,9 +70,9 @@ def test_without_a_fresh_login_nothing_changes(client: Client, do: str) -> None:
 def test_factors_of_others_and_invalid_ids_are_not_found(client: Client, ana: User) -> None:
     enrol(ana)
     theirs = TotpSecret.objects.get(user=ana)
-    assert "Not found." in post(client, do="remove", factor=theirs.pk)
+    assert "Not found." in post(client, operation="remove", factor=theirs.pk)
     assert TotpSecret.objects.filter(pk=theirs.pk).exists()
-    assert client.post(FACTORS, {"do": "remove", "factor": "x"}).status_code == 400
+    assert client.post(FACTORS, {"operation": "remove", "factor": "x"}).status_code == 400
 
 
 def test_an_administrator_resets_the_factors_of_a_user(client: Client, ana: User) -> None:

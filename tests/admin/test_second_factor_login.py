@@ -193,10 +193,10 @@ def test_a_user_who_must_enrol_does_so_before_the_session(overdue: User) -> None
     page = text(client.get(answer["Location"]))
     assert not Session.objects.exists()
     phone = Phone(key_in(page))
-    wrong = client.post(FACTORS, {"do": "confirm", "code": "000000", "next": ROLES})
+    wrong = client.post(FACTORS, {"operation": "confirm", "code": "000000", "next": ROLES})
     assert "was not accepted" in text(wrong)
     assert page.partition('class="qr"')[2].partition("</svg>")[0] in text(wrong)  # the same QR code
-    answer = client.post(FACTORS, {"do": "confirm", "code": phone.code(), "next": ROLES})
+    answer = client.post(FACTORS, {"operation": "confirm", "code": phone.code(), "next": ROLES})
     assert text(answer).count("<li><code>") == 10
     assert f'href="{ROLES}"' in text(answer)
     assert is_in(client)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 
 def begin(client: Client) -> Phone:
-    answer = client.post(FACTORS, {"do": "begin"}, follow=True)
+    answer = client.post(FACTORS, {"operation": "begin"}, follow=True)
     return Phone(key_in(text(answer)))
 
 
@@ -37,7 +37,7 @@ def test_an_authenticator_app_is_added(carla: User, panel_of: Panel) -> None:
     client, elsewhere = panel_of(carla), panel_of(carla)
     assert "Set up an authenticator app" in text(client.get(FACTORS))
     phone = begin(client)
-    answer = client.post(FACTORS, {"do": "confirm", "code": phone.code()})
+    answer = client.post(FACTORS, {"operation": "confirm", "code": phone.code()})
     assert text(answer).count("<li><code>") == 10
     assert client.get(HOME).status_code == 200
     assert elsewhere.get(HOME).status_code == 302
@@ -49,7 +49,7 @@ def test_an_authenticator_app_is_added(carla: User, panel_of: Panel) -> None:
 
 
 def test_the_key_stands_in_groups_of_four_and_the_qr_code_has_no_style(carla: User, panel_of: Panel) -> None:
-    page = text(panel_of(carla).post(FACTORS, {"do": "begin"}, follow=True))
+    page = text(panel_of(carla).post(FACTORS, {"operation": "begin"}, follow=True))
     groups = page.partition('class="key">')[2].partition("<")[0].split()
     assert [len(group) for group in groups] == [4] * 8
     svg = page.partition('class="qr"')[2].partition("</svg>")[0].partition("<svg")[2]
@@ -61,8 +61,8 @@ def test_the_key_stands_in_groups_of_four_and_the_qr_code_has_no_style(carla: Us
 def test_a_wrong_code_adds_nothing(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
     begin(client)
-    assert "was not accepted" in text(client.post(FACTORS, {"do": "confirm", "code": "000000"}))
-    assert "This field is required." in text(client.post(FACTORS, {"do": "confirm", "code": ""}))
+    assert "was not accepted" in text(client.post(FACTORS, {"operation": "confirm", "code": "000000"}))
+    assert "This field is required." in text(client.post(FACTORS, {"operation": "confirm", "code": ""}))
     carla.refresh_from_db()
     assert not carla.mfa_enabled
 
@@ -71,7 +71,7 @@ def test_an_expired_enrolment_begins_again(carla: User, panel_of: Panel) -> None
     client = panel_of(carla)
     phone = begin(client)
     TotpSecret.objects.update(expires_at=timezone.now())
-    answer = client.post(FACTORS, {"do": "confirm", "code": phone.code()}, follow=True)
+    answer = client.post(FACTORS, {"operation": "confirm", "code": phone.code()}, follow=True)
     assert "Please start again." in text(answer)
     assert not key_in(text(answer))
 
@@ -79,7 +79,7 @@ def test_an_expired_enrolment_begins_again(carla: User, panel_of: Panel) -> None
 def test_another_app_replaces_the_first_without_new_codes(carla: User) -> None:
     phone = enrol(carla)
     client = sign_in(carla, phone)
-    answer = client.post(FACTORS, {"do": "confirm", "code": begin(client).code()}, follow=True)
+    answer = client.post(FACTORS, {"operation": "confirm", "code": begin(client).code()}, follow=True)
     assert "The second factor was added." in text(answer)
     assert TotpSecret.objects.count() == 1
 
@@ -87,7 +87,7 @@ def test_another_app_replaces_the_first_without_new_codes(carla: User) -> None:
 def test_without_a_fresh_login_nothing_begins(carla: User, panel_of: Panel) -> None:
     client = panel_of(carla)
     make_stale()
-    answer = client.post(FACTORS, {"do": "begin"}, follow=True)
+    answer = client.post(FACTORS, {"operation": "begin"}, follow=True)
     assert answer.redirect_chain[-1][0].startswith(f"{CONFIRM}?next=%2Fadmin%2Fsecond-factor")
     assert "send the action again" in text(answer)
     assert not TotpSecret.objects.exists()
@@ -101,14 +101,14 @@ def test_the_key_is_not_shown_after_the_login_has_become_old(carla: User, panel_
     assert not key_in(text(client.get(FACTORS)))
 
 
-@pytest.mark.parametrize("do", ["", "nonsense"])
-def test_an_unknown_action_is_rejected(carla: User, panel_of: Panel, do: str) -> None:
-    assert panel_of(carla).post(FACTORS, {"do": do}).status_code == 400
+@pytest.mark.parametrize("operation", ["", "nonsense"])
+def test_an_unknown_action_is_rejected(carla: User, panel_of: Panel, operation: str) -> None:
+    assert panel_of(carla).post(FACTORS, {"operation": operation}).status_code == 400
 
 
 def test_a_role_without_second_factors_adds_none(carla: User, panel_of: Panel) -> None:
     Role.objects.filter(pk=carla.role_id).update(mfa="off")
-    answer = panel_of(carla).post(FACTORS, {"do": "begin"}, follow=True)
+    answer = panel_of(carla).post(FACTORS, {"operation": "begin"}, follow=True)
     assert "Your role allows no second factors." in text(answer)
     assert not TotpSecret.objects.exists()
 
@@ -116,7 +116,7 @@ def test_a_role_without_second_factors_adds_none(carla: User, panel_of: Panel) -
 def test_strangers_and_users_without_access_are_led_to_the_login(ana: User, panel_of: Panel) -> None:
     for client in (Client(), panel_of(ana)):
         assert client.get(FACTORS)["Location"].startswith("/admin/login/")
-        assert client.post(FACTORS, {"do": "begin"})["Location"].startswith("/admin/login/")
+        assert client.post(FACTORS, {"operation": "begin"})["Location"].startswith("/admin/login/")
     assert not TotpSecret.objects.exists()
 
 
@@ -133,7 +133,7 @@ def test_an_overdue_user_sees_no_other_page(carla: User, panel_of: Panel, settin
     page = text(client.get(FACTORS))
     assert "Your account needs a second factor." in page
     assert client.get(CONFIRM).status_code == 200
-    client.post(FACTORS, {"do": "confirm", "code": Phone(key_in(page)).code()})
+    client.post(FACTORS, {"operation": "confirm", "code": Phone(key_in(page)).code()})
     assert client.get(HOME).status_code == 200
     assert client.post("/admin/logout/").status_code == 200
 

@@ -35,9 +35,9 @@ def secrets(carla: User, panel_of: Panel, caplog: pytest.LogCaptureFixture) -> l
     """
     caplog.set_level(logging.DEBUG)
     client = panel_of(carla)
-    secret = key_in(text(client.post(FACTORS, {"do": "begin"}, follow=True)))
+    secret = key_in(text(client.post(FACTORS, {"operation": "begin"}, follow=True)))
     phone = Phone(secret, first=0)
-    confirmed = text(client.post(FACTORS, {"do": "confirm", "code": phone.code()}))
+    confirmed = text(client.post(FACTORS, {"operation": "confirm", "code": phone.code()}))
     recovery_codes = re.findall("<li><code>([^<]+)<", confirmed)
     assert len(recovery_codes) == 10
     client = Client()

@@ -96,7 +96,7 @@ PAGES = {
     "": Page(),
     "login/": Page(302, fields=login_form),
     "login/second/": Page(302),
-    "second-factor/": Page(fields=lambda scene: {"do": "begin"}),
+    "second-factor/": Page(fields=lambda scene: {"operation": "begin"}),
     "confirm/": Page(fields=lambda scene: {"password": PASSWORD}),
     "logout/": Page(405, fields=lambda scene: {"next": ""}, sent=200),
     "language/": Page(302, fields=lambda scene: {"language": "es", "next": "/admin/"}),
@@ -213,7 +213,7 @@ def test_a_list_is_searched_and_filtered(scene: Scene, browser: Client, path: st
 def test_a_button_on_the_page_of_a_user_is_pressed(scene: Scene, browser: Client, name: str) -> None:
     user = BUTTONS[name](scene)
     login.open_session(scene.ana, proofs.Proof(("pwd", "otp", "mfa")))
-    press(browser, reverse("admin:accounts_user_do", args=[user.pk, name]), {"reason": "Spam"})
+    press(browser, reverse("admin:accounts_user_action", args=[user.pk, name]), {"reason": "Spam"})
 
 
 def test_one_session_of_a_user_is_ended(scene: Scene, browser: Client) -> None:
@@ -222,7 +222,7 @@ def test_one_session_of_a_user_is_ended(scene: Scene, browser: Client) -> None:
 
 @pytest.mark.parametrize("name", EMAIL_ACTIONS)
 def test_a_button_on_the_page_of_an_email_is_pressed(scene: Scene, browser: Client, name: str) -> None:
-    press(browser, reverse("admin:notifications_outboxmail_do", args=[pending(scene).pk, name]), {})
+    press(browser, reverse("admin:notifications_outboxmail_action", args=[pending(scene).pk, name]), {})
 
 
 @pytest.mark.parametrize(("model", "name"), ACTIONS)
@@ -267,6 +267,6 @@ def test_a_user_who_must_enrol_does_so_before_the_session(scene: Scene) -> None:
     browser = Client(REMOTE_ADDR=scene.ip)
     page = browser.post("/admin/login/", login_form(scene), follow=True).content.decode()
     phone = Phone(page.partition('class="key">')[2].partition("<")[0].replace(" ", ""))
-    answer = browser.post("/admin/second-factor/", {"do": "confirm", "code": phone.code()})
+    answer = browser.post("/admin/second-factor/", {"operation": "confirm", "code": phone.code()})
     assert "recovery-codes" in answer.content.decode()
     assert _read(browser, "/admin/") == 200

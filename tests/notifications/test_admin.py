@@ -35,7 +35,7 @@ def page_of(mail: OutboxMail, action: str = "change", *args: str) -> str:
 
 
 def press(client: Client, mail: OutboxMail, action: str) -> Any:
-    return client.post(page_of(mail, "do", action), follow=True)
+    return client.post(page_of(mail, "action", action), follow=True)
 
 
 def failed(enqueue: Enqueue, **fields: Any) -> OutboxMail:
@@ -234,7 +234,7 @@ def test_a_pending_email_is_cancelled_from_its_page(manages: Client, enqueue: En
 def test_a_page_offers_only_possible_actions(manages: Client, enqueue: Enqueue) -> None:
     for mail, offered in ((enqueue(), {"retry", "cancel"}), (failed(enqueue), {"retry"}), (sent(enqueue), set())):
         page = manages.get(page_of(mail)).content.decode()
-        assert {action for action in EVENTS if page_of(mail, "do", action) in page} == offered
+        assert {action for action in EVENTS if page_of(mail, "action", action) in page} == offered
 
 
 def test_a_sent_email_stays_sent(manages: Client, enqueue: Enqueue) -> None:

@@ -40,7 +40,7 @@ def test_view_permission_allows_no_action(sees: Sees, enqueue: Enqueue, action: 
     mail = failed(enqueue) if action == "retry" else enqueue()
     client = sees("mails.view")
     assert f'value="{action}"' not in client.get(LIST).content.decode()
-    assert page_of(mail, "do", action) not in client.get(page_of(mail)).content.decode()
+    assert page_of(mail, "action", action) not in client.get(page_of(mail)).content.decode()
     agree(client, action, mail)
     assert press(client, mail, action).status_code == 403
     before = mail.state
@@ -51,7 +51,7 @@ def test_view_permission_allows_no_action(sees: Sees, enqueue: Enqueue, action: 
 
 def test_a_link_alone_does_nothing(manages: Client, enqueue: Enqueue) -> None:
     mail = enqueue()
-    assert manages.get(page_of(mail, "do", "cancel")).status_code == 403
+    assert manages.get(page_of(mail, "action", "cancel")).status_code == 403
     assert press(manages, mail, "shred").status_code == 403
     mail.refresh_from_db()
     assert mail.state == State.PENDING

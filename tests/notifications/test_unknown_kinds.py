@@ -25,7 +25,7 @@ def test_the_admin_panel_shows_them(root: User, enqueue: Enqueue, language: str,
     page = client.get(reverse("admin:notifications_outboxmail_change", args=[mail.pk])).content.decode()
     assert words in page
     assert "<iframe" not in page
-    assert reverse("admin:notifications_outboxmail_do", args=[mail.pk, "cancel"]) in page
+    assert reverse("admin:notifications_outboxmail_action", args=[mail.pk, "cancel"]) in page
     assert client.get(reverse("admin:notifications_outboxmail_preview", args=[mail.pk])).status_code == 404
     assert "goodbye" in client.get(reverse("admin:notifications_outboxmail_changelist")).content.decode()
 
