@@ -1,6 +1,5 @@
 """Renames, removes and resets second factors, and makes new recovery codes."""
 
-from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -17,7 +16,6 @@ from accounts.models import Passkey, TotpSecret, User
 from accounts.one_time_tokens import Purpose
 from accounts.signals import factor_removed, recovery_codes_made, second_factors_reset
 
-SAME_CHANGE = timedelta(minutes=1)  # identical changes within this time make one audit event
 #: The links that change how a user signs in. Others, such as that of an invitation, survive a reset.
 LINKS = (Purpose.PASSWORD_RESET, Purpose.EMAIL_CHANGE, Purpose.SECOND_FACTOR)
 
@@ -30,7 +28,7 @@ def rename(user: User, factor: UUID, name: str) -> Factor:
         if found.name != name:
             factors.rows_of(found).update(name=name)
             data = {"type": found.type, "factor": str(found.id)}
-            audit.record_once("factor:renamed", user, actor=user, within=SAME_CHANGE, **data)
+            audit.record_once("factor:renamed", user, actor=user, **data)
     return found._replace(name=name)
 
 

@@ -6,7 +6,7 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -33,7 +33,6 @@ from accounts.models import Role, Session, User
 from accounts.signals import email_changed, email_verification_requested, password_reset_requested, user_registered
 
 OWN_FIELDS = {"full_name", "locale"}  # users change these themselves, and gain nothing by it
-SAME_CHANGE = timedelta(minutes=1)  # identical changes within this time make one audit event
 
 
 def create(email: str, *, actor: User | None, password: str | None = None, **fields: Any) -> User:
@@ -297,4 +296,4 @@ def _save_changes(user: User, changes: dict[str, Any], *, actor: User | None) ->
     for name, value in changes.items():
         setattr(user, name, value)
     user.save(update_fields=list(changes))
-    audit.record_once("user:changed", user, actor=actor, within=SAME_CHANGE, fields=sorted(changes))
+    audit.record_once("user:changed", user, actor=actor, fields=sorted(changes))

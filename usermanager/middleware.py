@@ -5,7 +5,6 @@ A request of the API ends in ApiMiddleware, which calls its view. The middleware
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from time import perf_counter
@@ -24,12 +23,10 @@ from django.utils.cache import patch_vary_headers
 
 from accounts import request_context
 from accounts.limits import rate_limit_headers
-from accounts.limits.rate_limit_headers import RateLimitState
 from usermanager import metrics
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
-SECOND = timedelta(seconds=1)
 API = "/api/"
 HEALTH = "/health/"
 METRICS = "/metrics"
@@ -117,8 +114,8 @@ class RateLimitHeadersMiddleware:
         with rate_limit_headers.collect() as counted:
             response = self.get_response(request)
         if counted:
-            response["RateLimit-Policy"] = ", ".join(map(_policy_item, sorted(counted.items())))
-            response["RateLimit"] = ", ".join(map(_state_item, sorted(counted.items())))
+            for name, value in rate_limit_headers.headers(counted).items():
+                response[name] = value
         return response
 
 
@@ -217,14 +214,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _policy_item(counted: tuple[str, RateLimitState]) -> str:
-    """Returns a limit as draft-ietf-httpapi-ratelimit-headers-10 defines it: `"login";q=5;w=300`."""
-    name, state = counted
-    return f'"{name}";q={state.rate.limit};w={state.rate.period // SECOND}'
-
-
-def _state_item(counted: tuple[str, RateLimitState]) -> str:
-    name, state = counted
-    return f'"{name}";r={state.remaining};t={-(-state.resets_in // SECOND)}'

@@ -58,9 +58,8 @@ def view(request: HttpRequest, site: AdminSite) -> HttpResponse:
     form = proof_forms.factor_form(request, user)
     try:
         if form.is_valid():
-            return enter_and_redirect(
-                request, second_factor.finish_login(token, form.submitted, lifetime=login.LIFETIME).session
-            )
+            session = second_factor.finish_login(token, form.submitted, lifetime=login.LIFETIME).session
+            return enter_and_redirect(request, session)
     except (InvalidToken, InvalidCredentials, EmailNotVerified):
         return start_again(request)
     except (InvalidSecondFactor, Throttled) as error:

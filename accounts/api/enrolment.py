@@ -11,7 +11,7 @@ from accounts import enrolment, freshness
 from accounts.api.base import PublicView, read_input
 from accounts.api.input_fields import StrictUUIDField, TokenField
 from accounts.api.login import sign_in_body
-from accounts.api.schema import FACTOR_EXAMPLE, TOKEN_ERRORS, operation
+from accounts.api.schema import FACTOR_EXAMPLE, OPTIONAL_AUTH, TOKEN_ERRORS, operation
 from accounts.api.second_factor import SIGN_IN_EXAMPLE, CodeField
 from accounts.api.serializers import FactorSerializer, SignInSerializer
 from accounts.enrolment import Enrolled, Enrolling
@@ -19,7 +19,6 @@ from accounts.errors import NotAuthenticated
 from accounts.jwt.access_tokens import SessionJWTAuthentication
 from accounts.mfa import totp_setup
 
-AUTH: list[dict[str, list[str]]] = [{"bearerAuth": []}, {}]
 TOTP_EXAMPLE = {
     "id": FACTOR_EXAMPLE["id"],
     "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
@@ -37,11 +36,15 @@ class EnrolledSerializer(SignInSerializer):
     )
 
 
-class TotpInput(serializers.Serializer[Any]):
+class EnrolmentInput(serializers.Serializer[Any]):
     mfa_token = TokenField(
         required=False, help_text="Of the error `enrolment_required`; else an access token is needed."
     )
     token = TokenField(required=False, help_text="Of the emailed link, if the error has `needs_mail`.")
+
+
+class TotpInput(EnrolmentInput):
+    pass
 
 
 class TotpSerializer(serializers.Serializer[Any]):
@@ -64,7 +67,7 @@ class TotpView(PublicView):
         ],
         request_example={},
         response_example=TOTP_EXAMPLE,
-        auth=AUTH,
+        auth=OPTIONAL_AUTH,
     )
     def post(self, request: Request) -> Response:
         enrolling, data = read_enrolment(TotpInput, request)
@@ -93,7 +96,7 @@ class ConfirmTotpView(PublicView):
         ],
         request_example={"id": TOTP_EXAMPLE["id"], "code": "123456"},
         response_example={**SIGN_IN_EXAMPLE, "factor": FACTOR_EXAMPLE, "recovery_codes": RECOVERY_CODES_EXAMPLE},
-        auth=AUTH,
+        auth=OPTIONAL_AUTH,
     )
     def post(self, request: Request) -> Response:
         enrolling, data = read_enrolment(ConfirmTotpInput, request)

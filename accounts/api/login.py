@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts import login, sessions
 from accounts.api.base import ApiView, AuthenticatedRequest, HashingView, PublicView, read_input
 from accounts.api.input_fields import PasswordField, StrictCharField, TokenField
-from accounts.api.schema import TOKEN_ERRORS, USER_EXAMPLE, operation
+from accounts.api.schema import OPTIONAL_AUTH, TOKEN_ERRORS, USER_EXAMPLE, operation
 from accounts.api.serializers import SignInSerializer, TokensSerializer, UserSerializer
 from accounts.errors import NotAuthenticated
 from accounts.jwt import access_tokens
@@ -94,7 +94,7 @@ class LogoutView(PublicView):
         request=LogoutInput,
         errors=TOKEN_ERRORS,
         request_example={},
-        auth=[{"bearerAuth": []}, {}],
+        auth=OPTIONAL_AUTH,
     )
     def post(self, request: Request) -> Response:
         if refresh := read_input(LogoutInput, request).get("refresh"):

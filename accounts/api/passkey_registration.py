@@ -9,10 +9,16 @@ from rest_framework.response import Response
 
 from accounts import passkey_registration
 from accounts.api.base import PublicView, created
-from accounts.api.enrolment import AUTH, RECOVERY_CODES_EXAMPLE, EnrolledSerializer, enrolled_body, read_enrolment
+from accounts.api.enrolment import (
+    RECOVERY_CODES_EXAMPLE,
+    EnrolledSerializer,
+    EnrolmentInput,
+    enrolled_body,
+    read_enrolment,
+)
 from accounts.api.input_fields import StrictCharField, TokenField
 from accounts.api.passkey_login import ASSERTION_EXAMPLE
-from accounts.api.schema import FACTOR_EXAMPLE, TOKEN_ERRORS, USER_EXAMPLE, operation
+from accounts.api.schema import FACTOR_EXAMPLE, OPTIONAL_AUTH, TOKEN_ERRORS, USER_EXAMPLE, operation
 from accounts.api.second_factor import SIGN_IN_EXAMPLE, PasskeyField
 from accounts.validators import FACTOR_NAME_MAX_LENGTH, validate_name
 
@@ -30,11 +36,8 @@ ATTESTATION_EXAMPLE = {**ASSERTION_EXAMPLE, "response": {"clientDataJSON": "eyJ0
 PASSKEY_FACTOR_EXAMPLE = {**FACTOR_EXAMPLE, "type": "passkey", "name": "Passkey", "is_synced": True}
 
 
-class PasskeyOptionsInput(serializers.Serializer[Any]):
-    mfa_token = TokenField(
-        required=False, help_text="Of the error `enrolment_required`; else an access token is needed."
-    )
-    token = TokenField(required=False, help_text="Of the emailed link, if the error has `needs_mail`.")
+class PasskeyOptionsInput(EnrolmentInput):
+    pass
 
 
 class PasskeyOptionsView(PublicView):
@@ -47,7 +50,7 @@ class PasskeyOptionsView(PublicView):
         errors=[*TOKEN_ERRORS, *("invalid_token", "email_not_verified", "fresh_login_required", "conflict")],
         request_example={},
         response_example=CREATION_OPTIONS_EXAMPLE,
-        auth=AUTH,
+        auth=OPTIONAL_AUTH,
     )
     def post(self, request: Request) -> Response:
         enrolling, data = read_enrolment(PasskeyOptionsInput, request)
@@ -75,7 +78,7 @@ class PasskeysView(PublicView):
             "factor": PASSKEY_FACTOR_EXAMPLE,
             "recovery_codes": RECOVERY_CODES_EXAMPLE,
         },
-        auth=AUTH,
+        auth=OPTIONAL_AUTH,
     )
     def post(self, request: Request) -> Response:
         enrolling, data = read_enrolment(PasskeyInput, request)

@@ -48,6 +48,7 @@ ERRORS = {
 }
 #: The errors of every operation that takes a body. The others ignore a body, unless it is too large.
 BODY_ERRORS = {"parse_error", "unsupported_media_type", "validation_error"}
+OPTIONAL_AUTH: list[dict[str, list[str]]] = [{"bearerAuth": []}, {}]
 TOKEN_ERRORS = ("not_authenticated", "token_not_valid")
 #: The errors of every signed-in request, except those to log out, to authenticate again and to add a second factor.
 AUTHENTICATION_ERRORS = (*TOKEN_ERRORS, "enrolment_required")

@@ -18,6 +18,7 @@ from accounts.models.audit_event import AuditEventQuerySet
 from accounts.models.identifiers import first_id_at
 
 RETENTION = timedelta(days=365)
+SAME_CHANGE = timedelta(minutes=1)  # identical changes within this time make one audit event
 
 log = logging.getLogger("accounts.audit")  # operators filter their logs by this name
 
@@ -51,14 +52,14 @@ def record_all(
     return events
 
 
-def record_once(kind: str, user: User, *, actor: User | None, within: timedelta, **data: Any) -> None:
-    """Writes one event, unless there is one since `within` with the same kind, user, actor, IP address and data.
+def record_once(kind: str, user: User, *, actor: User | None, **data: Any) -> None:
+    """Writes one event, unless one of the last SAME_CHANGE has the same kind, user, actor, IP address and data.
 
     Otherwise, a user who repeats a change in a loop would fill the disk. Call it while the user is locked.
     """
     values = {
         "user_id": user.pk,
-        "id": first_id_at(timezone.now() - within),
+        "id": first_id_at(timezone.now() - SAME_CHANGE),
         "kind": kind,
         "actor_id": _id(actor),
         "ip": request_context.current.get().ip,

@@ -1,12 +1,14 @@
-"""Collects the state of each rate limit that counted the current request, for the RateLimit headers of its response."""
+"""Collects the state of each rate limit that counted the current request, and makes the RateLimit headers of it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import NamedTuple
 
 from accounts.limits.rates import Rate
+
+SECOND = timedelta(seconds=1)
 
 
 class RateLimitState(NamedTuple):
@@ -47,3 +49,23 @@ def discard(limits: Iterable[str]) -> None:
     """Removes states whose attempts were rolled back."""
     for limit in limits:
         (_collected.get() or {}).pop(limit, None)
+
+
+def headers(states: Mapping[str, RateLimitState]) -> dict[str, str]:
+    """Returns the RateLimit headers of a response, as draft-ietf-httpapi-ratelimit-headers-10 defines them."""
+    counted = sorted(states.items())
+    return {
+        "RateLimit-Policy": ", ".join(map(_policy_item, counted)),
+        "RateLimit": ", ".join(map(_state_item, counted)),
+    }
+
+
+def _policy_item(counted: tuple[str, RateLimitState]) -> str:
+    """Returns a limit, such as `"login";q=5;w=300`."""
+    name, state = counted
+    return f'"{name}";q={state.rate.limit};w={state.rate.period // SECOND}'
+
+
+def _state_item(counted: tuple[str, RateLimitState]) -> str:
+    name, state = counted
+    return f'"{name}";r={state.remaining};t={-(-state.resets_in // SECOND)}'
