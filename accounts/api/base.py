@@ -7,6 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -66,13 +67,12 @@ class ApiView(StatelessView):
         read_body(request)
         super().initial(request, *args, **kwargs)
         self.check_second_factor(request)
-        if self._takes_body(request):
+        if request.method not in SAFE_METHODS and not self._ignores_body(request):
             request.data  # noqa: B018 - rejects a malformed body even if the view does not read it
 
-    def _takes_body(self, request: Request) -> bool:
-        """Returns whether the operation describes a body. Others ignore one."""
+    def _ignores_body(self, request: Request) -> bool:
         handler = getattr(self, str(request.method).lower())
-        return bool(getattr(handler, "takes_body", False))
+        return bool(getattr(handler, "ignores_body", False))
 
     def check_second_factor(self, request: Request) -> None:
         """Raises EnrolmentRequired if the caller must add a second factor first, and FreshLoginRequired if the view

@@ -26,6 +26,7 @@ class LoginOptionsView(PublicView):
     @operation(
         "Begin to log in with a passkey",
         description="The response is a `PublicKeyCredentialRequestOptionsJSON`, alike for all users.",
+        ignores_body=True,
         success=(200, OpenApiTypes.OBJECT),
         errors=["not_found"],
         response_example=REQUEST_OPTIONS_EXAMPLE,

@@ -46,8 +46,10 @@ ERRORS = {
     ),
     **{error.code: (error.status, error.title, DETAILS.get(error.code, error.detail)) for error in errors.all_errors()},
 }
-#: The errors of every operation that takes a body. The others ignore a body, unless it is too large.
-BODY_ERRORS = {"parse_error", "unsupported_media_type", "validation_error"}
+#: The errors of every operation that reads a body, even if it needs none.
+BODY_ERRORS = {"parse_error", "unsupported_media_type"}
+#: REST framework's names for the handlers of GET, whose body is not read.
+READ_ACTIONS = {"get", "list", "retrieve"}
 OPTIONAL_AUTH: list[dict[str, list[str]]] = [{"bearerAuth": []}, {}]
 TOKEN_ERRORS = ("not_authenticated", "token_not_valid")
 #: The errors of every signed-in request, except those to log out, to authenticate again and to add a second factor.
@@ -176,6 +178,7 @@ def operation(
     errors: Iterable[str] = (),
     permission: str = "",
     is_open_to_owner: bool = False,
+    ignores_body: bool = False,
     description: str = "",
     parameters: Sequence[OpenApiParameter] = (),
     request_example: dict[str, Any] | None = None,
@@ -185,6 +188,8 @@ def operation(
     """Describes an operation: its body, its successful responses, the codes of its errors, and examples.
 
     `permission` is the one that the operation requires and, if it `is_open_to_owner`, only for another user.
+    If it `ignores_body`, it accepts any body up to the size limit. Others reject a malformed one even if they need
+    none.
     Without an `operation_id`, which names the function in generated clients, it is the summary in snake case. A 202
     always reports an email, and has an example for that.
     """
@@ -202,12 +207,13 @@ def operation(
     def describe(handler: Any) -> Any:
         codes = {"overloaded", "payload_too_large", *errors}  # overloaded: while the database is unavailable
         codes |= set() if serializer is None else {"not_acceptable"}
-        codes |= set() if request is None else BODY_ERRORS
+        codes |= set() if ignores_body or handler.__name__ in READ_ACTIONS else BODY_ERRORS
+        codes |= set() if request is None else {"validation_error"}
         options.update(request=request, responses=responses | _error_responses(codes), examples=examples)
         options.update(description=description, parameters=[*parameters, *_error_headers(codes)])
         described_handler = extend_schema(name, summary=summary, **options)(handler)
         described_handler.answers_without_body = serializer is None  # read by content_negotiation.py
-        described_handler.takes_body = request is not None  # read by base.py
+        described_handler.ignores_body = ignores_body  # read by base.py
         return described_handler
 
     return describe

@@ -37,13 +37,12 @@ class Route(NamedTuple):
 class Operation(NamedTuple):
     """A method of a route.
 
-    `takes_body` says whether it has a body, `body` is an example, `fields` describes its fields, `required` names the
-    required ones, `errors` are the codes that the operation documents, and `description` is its text.
+    `body` is an example of its body, `fields` describes its fields, `required` names the required ones, `errors` are
+    the codes that the operation documents, and `description` is its text.
     """
 
     verb: str
     path: str
-    takes_body: bool
     body: dict[str, Any]
     fields: dict[str, Any]
     required: frozenset[str]
@@ -132,7 +131,6 @@ def _described() -> dict[tuple[str, str], tuple[Any, ...]]:
             shape = _resolved(content.get("schema", {}), schema)
             examples = [example["value"] for example in content.get("examples", {}).values()]
             found[verb.upper(), path] = (
-                "requestBody" in operation,
                 examples[0] if examples else {},
                 shape.get("properties", {}),
                 frozenset(shape.get("required", [])),
