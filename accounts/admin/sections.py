@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -64,7 +66,14 @@ def _factors(request: HttpRequest, user: User) -> Section | None:
         text = ngettext("%d code left", "%d codes left", left) % left
         rows.append([_("Recovery codes"), text, formatting.EMPTY, formatting.EMPTY])
     columns = [_("Type"), _("Name"), _("Added"), _("Last used")]
-    return Section("factors", _("Second factors"), columns, rows, _("No second factor."))
+    return Section("factors", _("Second factors"), columns, rows, _no_factor(user))
+
+
+def _no_factor(user: User) -> str:
+    if user.mfa_reset_at is None:
+        return _("No second factor.")
+    text = _("An administrator reset the second factors. Since %(time)s, the user must set up a new one to log in.")
+    return text % {"time": date_format(timezone.localtime(user.mfa_reset_at), "DATETIME_FORMAT")}
 
 
 def _factor_row(factor: Factor) -> list[object]:

@@ -84,7 +84,7 @@ ON_USER_PAGE: tuple[Action[User], ...] = (
         "reset-factors",
         _("Reset second factors"),
         factor_changes.reset,
-        lambda user: user.mfa_enabled,
+        lambda user: user.mfa_enabled or user.mfa_reset_at is not None,  # the emailed link may have ended
         done=_("The second factors were removed. The user gets an email with a link to set up a new one."),
         help=_("Logs the user out everywhere. The next login needs the password and the emailed link."),
         permission="mfa.reset",

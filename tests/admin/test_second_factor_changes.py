@@ -1,16 +1,27 @@
 """Users of the panel change their own second factors, reset those of others, and set the policy of a role."""
 
+import re
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
+from accounts import passwords
 from accounts.models import AuditEvent, Role, Session, TotpSecret, User
+from accounts.models.identifiers import new_id
+from accounts.one_time_tokens import Purpose, issue
+from notifications.models import OutboxMail, State
 from tests.admin.second_factors import CONFIRM, FACTORS, Panel, is_in, make_stale, send_password, sign_in, text
-from tests.conftest import PASSWORD
+from tests.conftest import OTHER_PASSWORD, PASSWORD
 from tests.second_factors import Phone, enrol
 
 pytestmark = pytest.mark.django_db
+
+
+def link_of(user: User, purpose: Purpose) -> str:
+    with transaction.atomic():
+        return issue(user, purpose, request=new_id(), email=user.email)
 
 
 @pytest.fixture
@@ -84,7 +95,26 @@ def test_an_administrator_resets_the_factors_of_a_user(client: Client, ana: User
     ana.refresh_from_db()
     assert (ana.mfa_enabled, ana.mfa_reset_at is None) == (False, False)
     assert AuditEvent.objects.get(kind="factor:reset").data["reason"] == "Lost phone"
-    assert "Reset second factors" not in text(client.get(f"{address}/change/"))
+
+
+def test_a_reset_can_be_repeated_until_the_user_has_a_new_factor(client: Client, ana: User) -> None:
+    """The emailed link may have expired, or a password reset may have ended it."""
+    enrol(ana)
+    address = f"/admin/accounts/user/{ana.pk}"
+    assert "Since " not in text(client.get(f"{address}/change/"))
+    client.post(f"{address}/do/reset-factors/")
+    passwords.reset(link_of(ana, Purpose.PASSWORD_RESET), OTHER_PASSWORD)  # ends the link of the reset
+    page = text(client.get(f"{address}/change/"))
+    assert "Reset second factors" in page
+    assert re.search(r"Since [^<]*2\d[^<]*, the user must set up a new one to log in\.", page)
+    spanish = text(client.get(f"{address}/change/", headers={"Accept-Language": "es"}))
+    assert "el usuario debe configurar uno nuevo" in spanish
+    before = OutboxMail.objects.filter(kind="set_up_second_factor", state=State.PENDING).count()
+    assert "The second factors were removed" in text(client.post(f"{address}/do/reset-factors/", follow=True))
+    assert OutboxMail.objects.filter(kind="set_up_second_factor", state=State.PENDING).count() == before + 1
+    User.objects.filter(pk=ana.pk).update(mfa_reset_at=None)  # as after a new factor or a reset with enrol=False
+    page = text(client.get(f"{address}/change/"))
+    assert ("Reset second factors" in page, "Since " in page) == (False, False)
 
 
 def test_a_reset_needs_a_fresh_login(client: Client, ana: User) -> None:
