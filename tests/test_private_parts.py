@@ -33,7 +33,14 @@ DOCUMENTED_UNDERSCORES = {
 DOCUMENTED_METHODS = {
     "django": {
         *("add_arguments", "create_parser", "execute", "handle"),  # BaseCommand
-        *("changelist_view", "delete_view", "history_view", "response_add", "response_change"),  # ModelAdmin
+        *(
+            "change_view",
+            "changelist_view",
+            "delete_view",
+            "history_view",
+            "response_add",
+            "response_change",
+        ),  # ModelAdmin
         *("delete_model", "get_changelist", "get_deleted_objects", "get_fields", "get_form", "get_ordering"),
         *("get_queryset", "get_readonly_fields", "get_search_results", "get_urls", "save_model"),
         *("has_add_permission", "has_change_permission", "has_delete_permission", "has_module_permission"),

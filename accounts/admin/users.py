@@ -8,6 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -32,6 +33,7 @@ from accounts.listing.filters import UserFilter
 from accounts.models import User
 from accounts.transfer import exporting
 
+ADDRESS_FIELDS = {"email", "email_verified"}
 FIELDS = UserForm.Meta.fields
 
 
@@ -103,6 +105,23 @@ class UserAdmin(BulkActions):
     ) -> tuple[QuerySet[User], bool]:
         found = UserFilter({"search": search_term}, queryset=queryset)
         return (found.qs if found.is_valid() else queryset.none()), False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Asks a user with a second factor for a fresh login before they change their own address, as the API does."""
+        user = self._needs_fresh_login(request, object_id) if request.method == "POST" else None
+        if user and ADDRESS_FIELDS & set(self._changed_fields(request, user)):
+            return step_up.ask(request, page_urls.user(user.pk))
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Asks a user with a second factor for a fresh login before they delete their own account."""
+        if self._needs_fresh_login(request, object_id):
+            return step_up.ask(request, request.path)
+        return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         users.delete(obj, actor=get_actor(request))
@@ -182,6 +201,17 @@ class UserAdmin(BulkActions):
             "title": user.full_name or user.email,
             "subtitle": None,
         }
+
+    def _changed_fields(self, request: HttpRequest, user: User) -> list[str]:
+        form: UserForm = self.get_form(request, user, change=True)(request.POST, instance=user)
+        return form.changed_data
+
+    def _needs_fresh_login(self, request: HttpRequest, object_id: str) -> User | None:
+        """Returns the user of the page if it is the actor, who has a second factor and a login that is too old."""
+        user: User | None = self.get_object(request, unquote(object_id))
+        if user is None or user.pk != get_actor(request).pk or not user.mfa_enabled:
+            return None
+        return None if step_up.is_fresh(request) else user
 
     def _get_target(self, request: HttpRequest, pk: UUID, permission: str) -> User:
         """Returns the user that an action is for. Raises Http404 and PermissionDenied."""

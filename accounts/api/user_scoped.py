@@ -39,9 +39,13 @@ class UserScopedViewSet(PaginatedViewSet):
 
     lookup_value_regex = "[^/]+"
 
+    def is_own(self, pk: str) -> bool:
+        """Returns whether this part of the path names the caller."""
+        return pk == ME or parse_uuid(pk) == self.request.user.pk
+
     def get_self_or_user(self, pk: str, permission: str) -> User:
         """Returns the caller for `me` and for their own id; for other ids, does the same as get_user()."""
-        if pk == ME or parse_uuid(pk) == self.request.user.pk:
+        if self.is_own(pk):
             return self.request.user
         return self.get_user(pk, permission)
 

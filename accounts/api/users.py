@@ -22,9 +22,11 @@ from accounts.api.schema import AUTHENTICATION_ERRORS, USER_EXAMPLE, operation
 from accounts.api.serializers import DetailSerializer, UserSerializer
 from accounts.api.user_scoped import UserScopedViewSet
 from accounts.listing.filters import USER_ORDERINGS, UserFilter
-from accounts.models import User
+from accounts.models import Session, User
 
 ERRORS = (*AUTHENTICATION_ERRORS, "permission_denied", "not_found")
+ADDRESS_FIELDS = {"email", "email_verified"}
+FRESH = "`email` and `email_verified` of one's own account: a user with a second factor needs a fresh login."
 
 
 class UserChanges(serializers.Serializer[Any]):
@@ -50,6 +52,15 @@ class UserViewSet(UserScopedViewSet):
     filterset_class = UserFilter
     orderings: ClassVar[dict[str, str]] = USER_ORDERINGS
     needs: ClassVar[dict[str, str]] = {"list": "users.view", "create": "users.add"}
+
+    def needs_fresh_login(self, session: Session) -> bool:
+        """Returns whether a user with a second factor deletes their own account or changes its address, as
+        `users/me/` and `auth/email/change/` ask for."""
+        if not session.user.mfa_enabled or not self.is_own(self.kwargs.get("pk", "")):
+            return False
+        if self.request.method in ("PUT", "PATCH"):
+            return isinstance(self.request.data, dict) and bool(ADDRESS_FIELDS & self.request.data.keys())
+        return self.request.method == "DELETE"
 
     @operation(
         "List users",
@@ -91,10 +102,10 @@ class UserViewSet(UserScopedViewSet):
         permission="users.change",
         is_open_to_owner=True,
         description="`email` is required. Omitted fields keep their values. A new address ends the user's sessions. "
-        "A new role with permissions invalidates links emailed earlier.",
+        f"A new role with permissions invalidates links emailed earlier. {FRESH}",
         request=UserChanges,
         success=(200, UserSerializer),
-        errors=[*ERRORS, "last_admin", "throttled"],
+        errors=[*ERRORS, "fresh_login_required", "last_admin", "throttled"],
         request_example=CHANGES_EXAMPLE,
         response_example=USER_EXAMPLE,
     )
@@ -106,10 +117,10 @@ class UserViewSet(UserScopedViewSet):
         permission="users.change",
         is_open_to_owner=True,
         description="A new address ends the user's sessions. A new role with permissions invalidates links emailed "
-        "earlier.",
+        f"earlier. {FRESH}",
         request=UserChanges(partial=True),
         success=(200, UserSerializer),
-        errors=[*ERRORS, "last_admin", "throttled"],
+        errors=[*ERRORS, "fresh_login_required", "last_admin", "throttled"],
         request_example={"full_name": "Ana García"},
         response_example=USER_EXAMPLE,
     )
@@ -123,7 +134,12 @@ class UserViewSet(UserScopedViewSet):
         user = users.update(user, actor=request.user, **read_input(changes, request, partial=partial))
         return Response(UserSerializer.show(user))
 
-    @operation("Delete a user", permission="users.delete", errors=[*ERRORS, "last_admin"])
+    @operation(
+        "Delete a user",
+        permission="users.delete",
+        description="One's own account: a user with a second factor needs a fresh login.",
+        errors=[*ERRORS, "fresh_login_required", "last_admin"],
+    )
     def destroy(self, request: AuthenticatedRequest, pk: str) -> Response:
         users.delete(self.get_user(pk, "users.delete"), actor=request.user)
         return Response(status=204)

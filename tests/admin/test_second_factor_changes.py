@@ -24,6 +24,11 @@ def link_of(user: User, purpose: Purpose) -> str:
         return issue(user, purpose, request=new_id(), email=user.email)
 
 
+def own_form(user: User) -> dict[str, str]:
+    form = {"email": user.email, "full_name": "Root", "role": str(user.role_id), "locale": "", "metadata": "{}"}
+    return form | {"email_verified": "on"}
+
+
 @pytest.fixture
 def phone(root: User) -> Phone:
     return enrol(root)
@@ -124,6 +129,54 @@ def test_a_reset_needs_a_fresh_login(client: Client, ana: User) -> None:
     assert "send the action again" in text(answer)
     ana.refresh_from_db()
     assert ana.mfa_enabled
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"email": "root@new.example"}, {"email_verified": ""}, {"email": "root@new.example", "full_name": "Changed"}],
+)
+def test_ones_own_address_needs_a_fresh_login(client: Client, root: User, changes: dict[str, str]) -> None:
+    address = f"/admin/accounts/user/{root.pk.hex}/change/"
+    form = own_form(root)
+    make_stale()
+    assert client.post(address, form)["Location"] == f"/admin/accounts/user/{root.pk}/change/"  # the name alone
+    answer = client.post(address, form | changes)
+    assert answer["Location"].startswith(CONFIRM)
+    assert "send the action again" in text(client.get(answer["Location"]))
+    root.refresh_from_db()
+    assert (root.email, root.full_name, root.email_verified) == ("root@example.com", "Root", True)
+
+
+def test_ones_own_address_changes_after_a_fresh_login(client: Client, root: User, phone: Phone) -> None:
+    make_stale()
+    client.post(CONFIRM, {"code": phone.recovery_codes[0]})
+    User.objects.create(email="x@example.com", role=root.role, email_verified=True)  # the address is unconfirmed
+    client.post(f"/admin/accounts/user/{root.pk}/change/", own_form(root) | {"email": "root@new.example"})
+    root.refresh_from_db()
+    assert root.email == "root@new.example"
+
+
+def test_deleting_oneself_needs_a_fresh_login(client: Client, root: User, ana: User, phone: Phone) -> None:
+    User.objects.create(email="x@example.com", role=root.role, email_verified=True)
+    make_stale()
+    address = f"/admin/accounts/user/{root.pk.hex}/delete/"
+    for answer in (client.get(address), client.post(address, {"post": "yes"})):
+        assert answer["Location"].startswith(CONFIRM)
+    assert User.objects.filter(pk=root.pk).exists()
+    client.post(f"/admin/accounts/user/{ana.pk}/delete/", {"post": "yes"})
+    assert not User.objects.filter(pk=ana.pk).exists()
+    client.post(CONFIRM, {"code": phone.recovery_codes[0]})
+    client.post(address, {"post": "yes"})
+    assert not User.objects.filter(pk=root.pk).exists()
+
+
+def test_without_a_factor_ones_own_address_needs_no_fresh_login(root: User, panel_of: Panel) -> None:
+    client = panel_of(root)
+    make_stale()
+    User.objects.create(email="x@example.com", role=root.role, email_verified=True)  # the address is unconfirmed
+    client.post(f"/admin/accounts/user/{root.pk}/change/", own_form(root) | {"email": "root@new.example"})
+    root.refresh_from_db()
+    assert root.email == "root@new.example"
 
 
 def test_a_reset_needs_its_permission(carla: User, ana: User, panel_of: Panel) -> None:

@@ -22,6 +22,13 @@ WITH_A_FACTOR: dict[str, tuple[str, str, dict[str, Any]]] = {
     "change the address": ("post", "auth/email/change/", {**CURRENT, "new_email": "ana@new.example"}),
     "leave": ("delete", "users/me/", CURRENT),
 }
+#: Changes of one's own account by its id, which need the permissions of an administrator and no password.
+BY_ID: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "change one's address": ("patch", "users/{root}/", {"email": "root@new.example"}),
+    "confirm one's address": ("patch", "users/{root}/", {"email_verified": True}),
+    "replace oneself": ("put", "users/{root}/", {"email": "root@new.example"}),
+    "delete oneself": ("delete", "users/{root}/", {}),
+}
 ALWAYS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "new recovery codes": ("post", "auth/recovery-codes/", {}),
     "remove a factor": ("delete", "users/me/factors/{factor}/", {}),
@@ -30,14 +37,15 @@ ALWAYS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "change the policy of a role": ("patch", "roles/spare/", {"mfa": "required"}),
     "replace the policy of a role": ("put", "roles/spare/", {"name": "spare", "mfa": "off"}),
 }
-ALL = WITH_A_FACTOR | ALWAYS
+ALL = WITH_A_FACTOR | BY_ID | ALWAYS
 LATER = timedelta(minutes=10)
 
 
 def send(client: APIClient, name: str, bruno: User | None = None, **headers: str) -> Any:
     verb, path, body = ALL[name]
     factor = TotpSecret.objects.values_list("pk", flat=True).first()
-    path = API + path.format(factor=factor, bruno=bruno.pk if bruno else "")
+    root = User.objects.filter(email="root@example.com").values_list("pk", flat=True).first()
+    path = API + path.format(factor=factor, bruno=bruno.pk if bruno else "", root=root)
     return getattr(client, verb)(path, body, "json", headers=headers)
 
 
@@ -92,6 +100,28 @@ def test_without_a_factor_the_password_makes_it_fresh(name: str, root: User, bru
     assert send(client, name, bruno).status_code in {200, 201, 204, 404, 409}
 
 
+@pytest.mark.parametrize("spelling", ["{0}", "{0.hex}", "urn:uuid:{0}", "{{{0}}}"])
+@pytest.mark.usefixtures("boss")
+def test_every_spelling_of_ones_own_id_needs_a_fresh_login(spelling: str, root: User) -> None:
+    path = f"{API}users/{spelling.format(root.pk)}/"
+    refused(stale(root).patch(path, {"email": "root@new.example"}, "json"), 401, "fresh_login_required")
+
+
+@pytest.mark.usefixtures("boss")
+def test_other_users_and_other_fields_of_oneself_need_none(root: User, bruno: User) -> None:
+    client = stale(root)
+    assert client.patch(f"{API}users/{root.pk}/", {"full_name": "Root"}, "json").status_code == 200
+    body = {"email": "bruno@new.example", "email_verified": True}
+    assert client.patch(f"{API}users/{bruno.pk}/", body, "json").status_code == 200
+    assert client.delete(f"{API}users/{bruno.pk}/").status_code == 204
+
+
+@pytest.mark.parametrize("name", BY_ID)
+def test_without_a_factor_the_permission_is_enough(name: str, root: User) -> None:
+    User.objects.create(email="x@example.com", role=root.role, email_verified=True)
+    assert send(stale(root, proofs.PASSWORD), name).status_code < 300
+
+
 @pytest.mark.parametrize("name", WITH_A_FACTOR)
 def test_without_a_factor_the_password_in_the_body_is_enough(name: str, ana: User) -> None:
     assert send(stale(ana, proofs.PASSWORD), name).status_code < 300
@@ -113,7 +143,7 @@ def test_freshness_is_judged_before_the_body_and_the_password(action: str, root:
     verb, path, body = ALL[action]
     client = stale(root)
     factor = TotpSecret.objects.get().pk
-    path = API + path.format(factor=factor, bruno=bruno.pk)
+    path = API + path.format(factor=factor, bruno=bruno.pk, root=root.pk)
     wrong = {**{name: [1] for name in body}, "current_password": OTHER_PASSWORD}
     refused(getattr(client, verb)(path, wrong, "json"), 401, "fresh_login_required")
 
