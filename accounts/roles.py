@@ -33,9 +33,13 @@ def update(role: Role, *, actor: User | None, **changes: Any) -> Role:
 
     The actor also needs `roles.assign` to change the default role or one that users have, because that changes the
     permissions of users. Links that were emailed before the role gained a permission stop working.
+    `mfa` changes the policy only if it differs from that of `role`, as the caller has read it. A caller who saw no
+    change has not asked for a fresh login, and must not undo one that another administrator makes meanwhile.
     Raises PermissionDenied, NotFound, Conflict, InvalidInput.
     """
-    role = _lock_current(role, actor)
+    read, role = role, _lock_current(role, actor)
+    if changes.get("mfa") == read.mfa:
+        changes["mfa"] = role.mfa
     if not _permits(role, changes):
         raise Conflict(_("A built-in role cannot be changed."))
     if actor is not None and not may_change(role, actor):

@@ -1,5 +1,6 @@
 """Shows and changes roles."""
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 from rest_framework import serializers
@@ -61,9 +62,13 @@ class RoleViewSet(PaginatedViewSet):
         given = self.request.data if self.request.method in ("POST", "PUT", "PATCH") else None
         if not isinstance(given, dict) or "mfa" not in given:
             return False
-        name = self.kwargs.get("name")
-        current = MfaPolicy.OPTIONAL if name is None else _role(name).mfa
+        current = self.role.mfa if "name" in self.kwargs else MfaPolicy.OPTIONAL
         return bool(given["mfa"] != current)
+
+    @cached_property
+    def role(self) -> Role:
+        """The role that the path names. It is read once, so that roles.update() compares with what was checked."""
+        return _find_role(self.kwargs["name"])
 
     @operation(
         "List roles",
@@ -98,7 +103,7 @@ class RoleViewSet(PaginatedViewSet):
         response_example=ANSWER,
     )
     def retrieve(self, request: AuthenticatedRequest, name: str) -> Response:
-        return Response(RoleSerializer.show(_role(name)))
+        return Response(RoleSerializer.show(self.role))
 
     @operation(
         "Update a role",
@@ -113,7 +118,7 @@ class RoleViewSet(PaginatedViewSet):
         response_example=ANSWER,
     )
     def update(self, request: AuthenticatedRequest, name: str) -> Response:
-        role = roles.update(_role(name), actor=request.user, **read_input(RoleInput, request))
+        role = roles.update(self.role, actor=request.user, **read_input(RoleInput, request))
         return Response(RoleSerializer.show(role))
 
     @operation(
@@ -129,16 +134,16 @@ class RoleViewSet(PaginatedViewSet):
         response_example=ANSWER,
     )
     def partial_update(self, request: AuthenticatedRequest, name: str) -> Response:
-        role = roles.update(_role(name), actor=request.user, **read_input(RoleInput, request, partial=True))
+        role = roles.update(self.role, actor=request.user, **read_input(RoleInput, request, partial=True))
         return Response(RoleSerializer.show(role))
 
     @operation("Remove a role", permission="roles.change", errors=[*ERRORS, "not_found", "conflict"])
     def destroy(self, request: AuthenticatedRequest, name: str) -> Response:
-        roles.delete(_role(name), actor=request.user)
+        roles.delete(self.role, actor=request.user)
         return Response(status=204)
 
 
-def _role(name: str) -> Role:
+def _find_role(name: str) -> Role:
     role = Role.objects.filter(name=name).first() if "\0" not in name else None
     if role is None:
         raise NotFound

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.test import Client
 
 from accounts import passwords
+from accounts.admin.roles import RoleForm
 from accounts.models import AuditEvent, Role, Session, TotpSecret, User
 from accounts.models.identifiers import new_id
 from accounts.one_time_tokens import Purpose, issue
@@ -201,6 +202,25 @@ def test_the_policy_of_a_built_in_role_is_set(root: User, panel_of: Panel, name:
     assert client.post(address, {"description": role.description, "others": ""}).status_code == 302
     role.refresh_from_db()
     assert (role.mfa, role.permissions) == ("required", held)
+
+
+def test_a_stale_login_undoes_no_policy_that_is_set_meanwhile(
+    root: User, panel_of: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, role = panel_of(root), Role.objects.create(name="support")
+    make_stale()
+    check = RoleForm.clean_mfa
+
+    def check_before_another_request(form: RoleForm) -> str:
+        policy = check(form)
+        Role.objects.filter(name="support").update(mfa="required")
+        return policy
+
+    monkeypatch.setattr(RoleForm, "clean_mfa", check_before_another_request)
+    form = {"name": "support", "description": "Helps", "others": "", "mfa": "optional"}
+    assert client.post(f"/admin/accounts/role/{role.pk}/change/", form).status_code == 302
+    role.refresh_from_db()
+    assert (role.mfa, role.description) == ("required", "Helps")
 
 
 def test_the_policy_of_a_role_needs_a_fresh_login(root: User, panel_of: Panel) -> None:

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts.api.roles import RoleViewSet
 from accounts.jwt import access_tokens
 from accounts.mfa import proofs
 from accounts.models import Role, Session, TotpSecret, User
@@ -167,6 +168,25 @@ def test_a_password_alone_is_no_login_of_a_user_with_a_factor(ana: User) -> None
 @pytest.mark.usefixtures("boss")
 def test_a_role_whose_policy_stays_needs_no_fresh_login(verb: str, body: dict[str, str], root: User) -> None:
     assert getattr(stale(root), verb)(f"{API}roles/spare/", body, "json").status_code == 200
+
+
+@pytest.mark.parametrize("verb", ["patch", "put"])
+@pytest.mark.usefixtures("boss")
+def test_a_stale_login_undoes_no_policy_that_is_set_meanwhile(
+    verb: str, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = RoleViewSet.needs_fresh_login
+
+    def check_before_another_request(view: RoleViewSet, session: Session) -> bool:
+        is_needed = check(view, session)
+        Role.objects.filter(name="spare").update(mfa="required")
+        return is_needed
+
+    monkeypatch.setattr(RoleViewSet, "needs_fresh_login", check_before_another_request)
+    body = {"name": "spare", "mfa": "optional", "description": "x"}
+    assert getattr(stale(root), verb)(f"{API}roles/spare/", body, "json").json()["mfa"] == "required"
+    role = Role.objects.get(name="spare")
+    assert (role.mfa, role.description) == ("required", "x")
 
 
 @pytest.mark.usefixtures("boss")
