@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import audit, known_networks, one_time_tokens, request_context, sessions, suspension
 from accounts.email_addresses import canonical_email
-from accounts.errors import AccountError, EmailNotVerified, InvalidCredentials, InvalidInput
+from accounts.errors import AccountError, EmailNotVerified, InvalidCredentials, InvalidInput, TokenNotValid
 from accounts.hashing import hashers, password_policy
 from accounts.limits import rate_limits
 from accounts.limits.rate_limits import Attempt
@@ -73,10 +73,16 @@ def fresh_queryset(user: User) -> QuerySet[User]:
 
 
 def lock_if_password_unchanged(user: User) -> None:
-    """Locks the user until the transaction ends. Raises InvalidInput if, since confirm_password(), the password was
-    replaced or the user suspended."""
-    if fresh_queryset(user).select_for_update().first() is None:
+    """Locks the user until the transaction ends.
+
+    Raises InvalidInput if, since confirm_password(), the password was replaced or the user suspended, and TokenNotValid
+    if they got their first second factor: it ended other sessions, and the password alone is no longer enough.
+    """
+    current = fresh_queryset(user).select_for_update().first()
+    if current is None:
         raise _wrong_password()
+    if current.mfa_enabled and not user.mfa_enabled:
+        raise TokenNotValid
 
 
 def replace_password(user: User, encoded: str, *, actor: User, keep: Session | None = None) -> None:

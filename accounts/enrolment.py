@@ -21,6 +21,9 @@ from accounts.models.role import MfaPolicy
 from accounts.one_time_tokens import Purpose
 from accounts.signals import factor_added
 
+#: The links that a new factor ends. That of a password reset works on: it opens no session and removes no factor.
+LINKS = (Purpose.EMAIL_CHANGE, Purpose.SECOND_FACTOR)
+
 
 class Enrolling(NamedTuple):
     """A user who adds a second factor: in a session, or in a pending login. One of the two is None.
@@ -172,12 +175,16 @@ def finish(enrolling: Enrolling, user: User, factor: Factor, proof: Proof) -> En
 
 
 def finish_without_login(enrolling: Enrolling, user: User, factor: Factor) -> list[str]:
-    """Does what finish() does, but opens no session. Returns the recovery codes if it is the first factor."""
+    """Does what finish() does, but opens no session. Returns the recovery codes if it is the first factor.
+
+    Ends links for a change of address: the session that requested one before may be a thief's.
+    """
     is_first = not user.mfa_enabled
     user.mfa_enabled, user.mfa_reset_at = True, None
     user.save(update_fields=["mfa_enabled", "mfa_reset_at"])
     codes = recovery_codes.replace(user) if is_first else []
-    one_time_tokens.end(user, Purpose.SECOND_FACTOR)
+    for purpose in LINKS:
+        one_time_tokens.end(user, purpose)
     audit.record("factor:added", user, actor=user, type=factor.type, factor=str(factor.id))
     sessions.revoke_all(user, actor=user, keep=enrolling.session)
     factor_added.send(sender=User, user=user, factor=factor.name, is_first=is_first)

@@ -104,6 +104,7 @@ def connect() -> None:
         (signals.user_suspended, _cancel_links),
         (signals.registration_withdrawn, _cancel_links),
         (signals.email_verified, _cancel_email_changes),
+        (signals.factor_added, _cancel_email_changes),
         (signals.invitation_revoked, _cancel_links),
         (signals.second_factors_reset, _cancel_older_resets),
         (signals.user_leaving, _delete_emails),
@@ -151,9 +152,10 @@ def _cancel_links(sender: object, user: User, old_email: str = "", **_: Any) -> 
 
 
 def _cancel_email_changes(sender: object, user: User, **_: Any) -> None:
-    """Cancels emails that change the address: before the owner confirmed it, a stranger may have requested them."""
+    """Cancels emails that change the address: before the owner confirmed it or added a second factor, a stranger may
+    have requested them."""
     moves = OutboxMail.objects.filter(user=user, kind="email_change")
-    outbox.cancel(moves, gettext_noop("The address was confirmed in the meantime."))
+    outbox.cancel(moves, gettext_noop("The address was confirmed or a second factor added in the meantime."))
 
 
 def _cancel_older_resets(sender: object, user: User, **_: Any) -> None:

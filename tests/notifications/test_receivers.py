@@ -19,6 +19,7 @@ from accounts import (
     registration,
     users,
 )
+from accounts.errors import InvalidToken
 from accounts.limits.rates import Rate
 from accounts.mfa import proofs
 from accounts.models import User
@@ -27,6 +28,7 @@ from notifications import outbox
 from notifications.models import OutboxMail, Queue, State
 from notifications.sending import publisher
 from tests.conftest import OTHER_PASSWORD, PASSWORD
+from tests.second_factors import add_passkey, enrol
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +124,28 @@ def test_an_email_change_sends_a_notice_to_the_old_address_and_cancels_its_links
     email_change.confirm(one_time_tokens.issue(ana, Purpose.EMAIL_CHANGE, request=request.pk, email=request.email))
     assert pending() == [("email_changed", "ana@example.com")]
     assert OutboxMail.objects.get(kind="email_changed").data == {"stage": "confirmed"}
+
+
+def test_a_new_second_factor_cancels_a_change_of_address_and_ends_its_link(ana: User) -> None:
+    """A thief with the password may have requested it before."""
+    request = outbox.enqueue("email_change", user=ana, email="thief@evil.example")
+    token = one_time_tokens.issue(ana, Purpose.EMAIL_CHANGE, request=request.pk, email=request.email)
+    email_change.request(ana, "ana@evil.example", PASSWORD)
+    reset = one_time_tokens.issue(ana, Purpose.PASSWORD_RESET, request=request.pk, email=ana.email)
+    enrol(ana)
+    assert ("email_change", "ana@evil.example") not in pending()
+    changes = OutboxMail.objects.filter(kind="email_change")
+    assert set(changes.values_list("state", "last_error")) == {
+        (State.CANCELLED, "The address was confirmed or a second factor added in the meantime.")
+    }
+    with pytest.raises(InvalidToken):
+        email_change.confirm(token)
+    with pytest.raises(one_time_tokens.Superseded):  # an attempt to send it that has begun already
+        one_time_tokens.issue(ana, Purpose.EMAIL_CHANGE, request=request.pk, email=request.email)
+    assert one_time_tokens.find(reset, Purpose.PASSWORD_RESET).user == ana
+    add_passkey(ana)
+    email_change.request(ana, "ana@new.example", PASSWORD)
+    assert ("email_change", "ana@new.example") in pending()
 
 
 def test_an_address_changed_by_an_admin_must_be_confirmed(ana: User) -> None:
