@@ -27,7 +27,6 @@ from accounts.errors import (
     AccountError,
     EmailNotVerified,
     EnrolmentRequired,
-    InvalidCredentials,
     PermissionDenied,
     TokenNotValid,
 )
@@ -177,7 +176,7 @@ def _open_session(sender: object, request: HttpRequest, user: User, **_options: 
 def _after_password(request: HttpRequest, user: User) -> Session:
     try:
         return login.open_session(user, PASSWORD, lifetime=LIFETIME)[0]
-    except InvalidCredentials as error:  # the user has changed since the form was checked
+    except AccountError as error:  # the user has changed since the form was checked
         request.session.flush()
         raise SuspiciousOperation from error
 

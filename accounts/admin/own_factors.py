@@ -22,7 +22,7 @@ from accounts import enrolment, factor_changes, freshness, passkey_registration
 from accounts.admin import login, page_urls, second_step, step_up
 from accounts.admin.proof_forms import CodeForm
 from accounts.enrolment import Enrolled, Enrolling, NewTotp
-from accounts.errors import AccountError, InvalidInput, InvalidSecondFactor, InvalidToken
+from accounts.errors import AccountError, InvalidInput, InvalidToken
 from accounts.forms import FactorNameField
 from accounts.mfa import factors, policy, recovery_codes, submitted_proofs, totp_setup
 
@@ -78,11 +78,11 @@ def _confirm(request: HttpRequest, site: AdminSite, enrolling: Enrolling) -> Htt
         return _page(request, site, enrolling, form)
     try:
         enrolled = enrolment.confirm_totp(enrolling, begun, form.cleaned_data["code"])
-    except InvalidSecondFactor as error:
-        form.reject(error)
-        return _page(request, site, enrolling, form)
     except InvalidToken:
         return _restart(request)
+    except AccountError as error:
+        form.reject(error)
+        return _page(request, site, enrolling, form)
     request.session.pop(TOTP_KEY)
     return _after_adding(request, site, enrolling, enrolled)
 

@@ -15,14 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import second_factor
 from accounts.admin import login, page_urls, proof_forms
-from accounts.errors import (
-    AccountError,
-    EmailNotVerified,
-    InvalidCredentials,
-    InvalidSecondFactor,
-    InvalidToken,
-    Throttled,
-)
+from accounts.errors import AccountError, InvalidSecondFactor, InvalidToken, Overloaded, Throttled
 from accounts.mfa import passkey_options, pending_logins
 from accounts.models import PendingLogin, Session
 
@@ -60,10 +53,10 @@ def view(request: HttpRequest, site: AdminSite) -> HttpResponse:
         if form.is_valid():
             session = second_factor.finish_login(token, form.submitted, lifetime=login.LIFETIME).session
             return enter_and_redirect(request, session)
-    except (InvalidToken, InvalidCredentials, EmailNotVerified):
-        return start_again(request)
-    except (InvalidSecondFactor, Throttled) as error:
+    except (InvalidSecondFactor, Throttled, Overloaded) as error:
         form.reject(error)
+    except AccountError:  # the pending login has ended, or the user may no longer log in
+        return start_again(request)
     options = passkey_options.for_second_factor(user, pending_logins.digest_of(token))
     context = {"form": form, "title": _("Second factor"), "next": page_urls.following(request)}
     context |= proof_forms.passkey_context(form, options)

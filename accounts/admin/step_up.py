@@ -11,7 +11,7 @@ from accounts import freshness, second_factor
 from accounts.admin import page_urls, proof_forms
 from accounts.admin.login import get_session
 from accounts.admin.proof_forms import FactorForm, PasswordProofForm, ProofForm
-from accounts.errors import InvalidCredentials, InvalidSecondFactor, Overloaded, Throttled, TokenNotValid
+from accounts.errors import AccountError, TokenNotValid
 from accounts.mfa import passkey_options
 from accounts.models import Session
 
@@ -41,10 +41,10 @@ def view(request: HttpRequest, site: AdminSite) -> HttpResponse:
         try:
             _step_up(session, form)
             return redirect(page_urls.following(request))
-        except (InvalidSecondFactor, InvalidCredentials, Throttled, Overloaded) as error:
-            form.reject(error)
         except TokenNotValid:  # the session has just ended
             return redirect(page_urls.login(page_urls.following(request)))
+        except AccountError as error:
+            form.reject(error)
     context = {"form": form, "title": _("Confirm that it is you"), "next": page_urls.following(request)}
     context |= proof_forms.passkey_context(form, passkey_options.for_step_up(session))
     return proof_forms.response(request, TEMPLATE, site.each_context(request) | context, form.error)
