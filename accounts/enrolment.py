@@ -183,8 +183,7 @@ def finish_without_login(enrolling: Enrolling, user: User, factor: Factor) -> li
     user.mfa_enabled, user.mfa_reset_at = True, None
     user.save(update_fields=["mfa_enabled", "mfa_reset_at"])
     codes = recovery_codes.replace(user) if is_first else []
-    for purpose in LINKS:
-        one_time_tokens.end(user, purpose)
+    one_time_tokens.end(user, *LINKS)
     audit.record("factor:added", user, actor=user, type=factor.type, factor=str(factor.id))
     sessions.revoke_all(user, actor=user, keep=enrolling.session)
     factor_added.send(sender=User, user=user, factor=factor.name, is_first=is_first)

@@ -84,8 +84,7 @@ def reset(user: User, *, actor: User | None, reason: str = "", enrol: bool = Tru
         TotpSecret.objects.filter(user=current).delete()
         Passkey.objects.filter(user=current).delete()
         _record_no_factor_left(current)
-        for purpose in LINKS:
-            one_time_tokens.end(current, purpose)
+        one_time_tokens.end(current, *LINKS)
         audit.record("factor:reset", current, actor=actor, reason=reason, enrol=enrol)
         sessions.revoke_all(current, actor=actor)
         second_factors_reset.send(sender=User, user=current, must_enrol=enrol)

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit, credentials, sessions
+from accounts import audit, authorization, credentials, sessions
 from accounts.errors import EmailNotVerified, EnrolmentRequired, InvalidCredentials, SecondFactorRequired
 from accounts.jwt import access_tokens
 from accounts.mfa import passkey_options, pending_logins, policy, submitted_proofs
@@ -105,6 +105,17 @@ def refresh(token: str) -> SignIn:
 def log_out(token: str) -> None:
     """Ends the session of a refresh token. Raises TokenNotValid."""
     sessions.close_by_refresh_token(token)
+
+
+@transaction.atomic
+def log_out_everywhere(user: User) -> None:
+    """Ends all sessions and pending logins of the user. Raises TokenNotValid if they were suspended.
+
+    Locks the user first, as a new second factor does, which ends the same sessions in another order. Without the lock,
+    PostgreSQL would find a deadlock.
+    """
+    authorization.lock_oneself(user)
+    sessions.revoke_all(user, actor=user)
 
 
 def _begin_second_factor(user: User) -> dict[str, Any]:

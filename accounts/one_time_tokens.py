@@ -114,9 +114,9 @@ def consume(token: OneTimeToken) -> None:
     _end(OneTimeToken.objects.filter(user=token.user_id, purpose=token.purpose).exclude(pk=token.pk))
 
 
-def end(user: User, purpose: Purpose) -> None:
-    """Ends all tokens of the user for this purpose."""
-    _end(OneTimeToken.objects.filter(user=user, purpose=purpose))
+def end(user: User, *purposes: Purpose) -> None:
+    """Ends all tokens of the user for these purposes."""
+    _end(OneTimeToken.objects.filter(user=user, purpose__in=purposes))
 
 
 def end_all_and_invitation(user: User) -> None:

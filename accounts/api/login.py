@@ -113,7 +113,7 @@ class LogoutAllView(ApiView):
 
     @operation("Log out everywhere", errors=TOKEN_ERRORS)
     def post(self, request: AuthenticatedRequest) -> Response:
-        sessions.revoke_all(request.user, actor=request.user)
+        login.log_out_everywhere(request.user)
         return Response(status=204)
 
 

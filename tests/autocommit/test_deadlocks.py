@@ -1,5 +1,6 @@
 """Use cases that lock rows of one user run at once without a deadlock, in any combination."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations
@@ -11,12 +12,13 @@ from django.db import transaction
 from pytest_django import Settings
 
 from accounts import enrolment, factor_changes, login, one_time_tokens, passwords, second_factor, sessions, users
+from accounts.mfa.proofs import Proof
 from accounts.mfa.submitted_proofs import SubmittedProof
-from accounts.models import User
+from accounts.models import Session, User
 from accounts.models.identifiers import new_id
 from accounts.one_time_tokens import Purpose
 from tests.autocommit.racers import Action, Track
-from tests.autocommit.races import Owner
+from tests.autocommit.races import Owner, living, won
 from tests.autocommit.scene import Scene
 from tests.conftest import OTHER_PASSWORD
 
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.parametrize(
 )
 OF_EACH = 4  # of the two use cases of a combination
 ALL_AT_ONCE = 15  # rounds
+DELAY = 0.3  # seconds
 
 
 class Cast:
@@ -93,7 +96,7 @@ def refreshing(cast: Cast, number: int) -> Action:
 
 
 def logging_out(cast: Cast, number: int) -> Action:
-    return partial(sessions.revoke_all, cast.user, actor=cast.user)
+    return partial(login.log_out_everywhere, cast.user)
 
 
 USE_CASES: list[Callable[[Cast, int], Action]] = [
@@ -120,3 +123,31 @@ def test_all_use_cases_run_at_once(racers: Track, cast: Cast) -> None:
         actions = [use_case(cast, seed % 10) for use_case in USE_CASES]
         Random(seed).shuffle(actions)
         racers.race(actions)
+
+
+def late(action: Action) -> object:
+    """Begins while a slow enrolment has ended the other sessions, and not yet renewed its own."""
+    time.sleep(DELAY)
+    return action()
+
+
+@pytest.fixture
+def slow_enrolments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comes before `racers`, which may be forks."""
+    renew = sessions.record_step_up
+
+    def wait_and_renew(session: Session, proof: Proof) -> str:
+        time.sleep(2 * DELAY)
+        return renew(session, proof)
+
+    monkeypatch.setattr(sessions, "record_step_up", wait_and_renew)
+
+
+def test_logging_out_everywhere_waits_for_a_new_factor(slow_enrolments: None, racers: Track, cast: Cast) -> None:
+    """Both end the same sessions: the new factor its own last, although it is the oldest."""
+    enrolling = confirming(cast, 0)
+    for _session in range(OF_EACH):
+        cast.olga.session()
+    results = racers.race([enrolling, partial(late, logging_out(cast, 0))])
+    assert len(won(results)) == 2
+    assert not living(cast.user)

@@ -110,7 +110,7 @@ FLOWS = {
     ),
     "logout everywhere": Flow(
         *("post", "auth/logout/all/", 204),
-        ["SELECT session", "BEGIN", "DELETE pending login", "UPDATE session", *EVENT, "COMMIT"],
+        ["SELECT session", "BEGIN", "SELECT user", "DELETE pending login", "UPDATE session", *EVENT, "COMMIT"],
         is_signed_in=True,
     ),
     "change of one's password, with another session": Flow(
@@ -165,7 +165,7 @@ FLOWS = {
         [
             *("SELECT session", "SELECT app", "BEGIN", "SELECT user", "DELETE app", "UPDATE app", "UPDATE user"),
             *("DELETE recovery code", "INSERT recovery code", "UPDATE token", *EVENT),
-            *("DELETE pending login", "UPDATE session", "INSERT email"),
+            *("DELETE pending login", "UPDATE session", "UPDATE email", "INSERT email"),
             *("SELECT session", "UPDATE session", *EVENT, "COMMIT"),
         ],
         first_code,
