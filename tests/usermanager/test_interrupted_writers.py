@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,12 @@ def test_an_interrupted_wait_ends(tmp_path: Path, holder: str) -> None:
         process = FORK.Process(target=hold, args=(path, theirs))
         process.start()
         ours.recv()
-    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    timer = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
     timer.start()
+    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         lock.acquire(PATIENCE)
+    assert time.monotonic() - started < PATIENCE  # the signal ended the wait
     if process is None:
         lock.release()
     else:
