@@ -1,6 +1,6 @@
 """Inserts and updates one row with an SQL statement that is composed once and not for each request.
 
-Django builds and compiles the statement of each `save()` anew: 180 µs, where this module takes 50. It writes the same
+Django builds and compiles the statement of each `save()` again: 180 µs, where this module takes 50. It writes the same
 values. It sends none of Django's signals about models, because nothing receives them.
 
 Columns and values come from the models, so a new field needs no change here.

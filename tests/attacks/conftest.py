@@ -134,8 +134,8 @@ def forwarded() -> dict[str, str]:
 
 
 def new_ip() -> str:
-    """An IP address that no other client has had, so that the limits of an address begin anew. Each is in another /24
-    than the one before.
+    """An IP address that no other client has had, so that the limits of an address start at zero. Each is in another
+    /24 than the one before.
     """
     number = next(_numbers)
     return f"100.64.{number % 256}.{number // 256}"
